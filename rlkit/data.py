@@ -1,0 +1,255 @@
+"""Rows of any dataset as the prompts, answers and demonstrations that training and evaluation take.
+
+`rlkit.sources` loads them. A row that cannot be used (empty, too long, no answer in it) is left out and counted, never crashed on. The
+chat template is applied in one place, `render`; training gives TRL conversations, and TRL applies the same.
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rlkit import names
+from rlkit.errors import RequestError
+from rlkit.prompts import system_prompt
+from rlkit.recipe.data import DataSection
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_REASON = "_left_out"
+
+
+@dataclass
+class Prepared:
+    """Rows that can be used, and how many could not be, by reason."""
+
+    dataset: "Dataset"
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        rows = f"{len(self.dataset):,} rows"
+        if not self.left_out:
+            return rows
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.most_common())
+        return f"{rows}; {sum(self.left_out.values()):,} left out: {reasons}"
+
+
+def missing(section: DataSection, has: Iterable[str], kind: str, needed: Iterable[str] = ()) -> list[str]:
+    """What a stage asks of columns that the data does not have, one sentence each.
+
+    Args:
+        section: `data:` of the stage.
+        has: Columns of the dataset.
+        kind: The stage's kind; sft reads demonstrations, the others answers.
+        needed: Columns that the rewards need.
+    """
+    has = list(has)
+    asked = {}
+    if kind == "sft" and section.messages:
+        asked["messages"] = [section.messages]
+    else:
+        asked["prompt"] = _columns_in(section.prompt)
+        if kind == "sft" and section.completion:
+            asked["completion"] = _columns_in(section.completion)
+    rule = section.answer_rule()
+    if rule and kind != "sft":
+        asked["answer"] = [rule.column]
+    for name, template in section.columns.items():
+        asked[f"columns.{name}"] = _columns_in(template)
+    problems = [
+        f"data.{key}: {names.unknown('column', column, has, 'it has ' + ', '.join(has))}"
+        for key, wanted in asked.items()
+        for column in wanted
+        if column not in has
+    ]
+    made = {*has, *section.columns, "prompt", *(["answer"] if rule else [])}
+    for column in needed:
+        if column not in made:
+            hint = "set data.answer" if column == "answer" else f"set data.columns: {{{column}: ...}}"
+            problems.append(f"a reward needs the column {column!r}; the data has {', '.join(has)} ({hint})")
+    return problems
+
+
+def prompts(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepared:
+    """Rows for GRPO and evaluation: `prompt`, `answer` where the section has one, and every other column.
+
+    Prompts are conversations where the tokenizer has a chat template, else plain text.
+    """
+    rule, make = section.answer_rule(), _prompt_maker(section, tokenizer)
+    take = _answer_taker(rule.after, rule.regex) if rule else None
+
+    def prepare(row: dict[str, Any]) -> dict[str, Any]:
+        prompt = make(row)
+        made = {"prompt": prompt if prompt is not None else _nothing(tokenizer)}
+        for name, template in section.columns.items():
+            made[name] = row[template] if template in row else fill(template, row)
+        reason = "with an empty prompt" if prompt is None else ""
+        if rule and take:
+            answer = take(row.get(rule.column))
+            made["answer"] = answer or ""
+            if answer is None:
+                reason = reason or "without an answer"
+        if not reason and section.max_prompt_length and len(render(tokenizer, prompt)) > section.max_prompt_length:
+            reason = "with a prompt that is too long"
+        return {**made, _REASON: reason}
+
+    dropped = [c for c in ("completion", "completions", "prompts", "completion_ids") if c in dataset.column_names]
+    return _keep(dataset, section, prepare, remove=dropped)
+
+
+def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepared:
+    """Rows for SFT, in the format that TRL's SFTTrainer takes: `messages`, or `prompt` and `completion`."""
+    column, template = section.messages, section.completion
+    chat = bool(tokenizer.chat_template)
+    if column:
+        if not chat:
+            raise RequestError(f"data.messages: the model's tokenizer has no chat template to write {column!r} with")
+        system = system_prompt(section.system)
+
+        def prepare(row: dict[str, Any]) -> dict[str, Any]:
+            messages = row.get(column) or []
+            answered = any(message.get("role") == "assistant" and message.get("content") for message in messages)
+            reason = "" if answered else "without an answer of the assistant"
+            return {"messages": _with_system(messages, system), _REASON: reason}
+
+    else:
+        make = _prompt_maker(section, tokenizer)
+
+        def prepare(row: dict[str, Any]) -> dict[str, Any]:
+            prompt, text = make(row), fill(template or "", row)
+            reason = "with an empty prompt" if prompt is None else "" if text.strip() else "with an empty completion"
+            completion = [{"role": "assistant", "content": text}] if chat else text
+            return {"prompt": prompt or _nothing(tokenizer), "completion": completion, _REASON: reason}
+
+    return _keep(dataset, section, prepare, remove=dataset.column_names)
+
+
+def texts(dataset: "Dataset", section: DataSection) -> Iterator[str]:
+    """Every text of a dataset, piece by piece as messages hold them: what a tokenizer is trained on."""
+    system = system_prompt(section.system)
+    for row in dataset:
+        if section.messages:
+            yield from (message.get("content") or "" for message in row.get(section.messages) or [])
+            continue
+        yield from filter(None, (system, fill(section.prompt, row)))
+        if section.completion:
+            yield fill(section.completion, row)
+
+
+def render(tokenizer: Any, prompt: Any) -> list[int]:
+    """The token ids of a prompt as the policy sees it: the chat template applied, ready for the assistant's turn."""
+    if isinstance(prompt, str):
+        return list(tokenizer(prompt)["input_ids"])
+    return list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"])
+
+
+def prefill(tokenizer: Any) -> str:
+    """What the chat template itself writes of the answer: an opening tag such as `<think>`, else nothing."""
+    if not tokenizer.chat_template:
+        return ""
+    messages = [{"role": "user", "content": "?"}]
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    found = re.search(r"<(think|thinking|reasoning|\|begin_of_thought\|)>\s*$", text)
+    return found.group() if found else ""
+
+
+def fill(template: str, row: dict[str, Any]) -> str:
+    """A column's text, or a template with the columns in it; "" where a value is missing."""
+    if template in row:
+        return "" if row[template] is None else str(row[template])
+    if any(row.get(column) is None for column in _columns_in(template)):
+        return ""
+    return template.format_map(row)
+
+
+def _columns_in(template: str) -> list[str]:
+    """The columns that a template names; a text without braces is a column itself."""
+    if "{" not in template:
+        return [template]
+    try:
+        found = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise RequestError(f"template {template!r}: {error}; a brace that is meant is doubled: {{{{") from None
+    return [re.split(r"[.\[]", name)[0] for name in found]
+
+
+def _prompt_maker(section: DataSection, tokenizer: Any) -> Callable[[dict[str, Any]], Any]:
+    """Row -> prompt: a conversation with a chat template, else a text; None where it is empty."""
+    system = system_prompt(section.system)
+    chat = bool(tokenizer.chat_template)
+    fold = chat and system is not None and not _takes_system(tokenizer)
+
+    def make(row: dict[str, Any]) -> Any:
+        value = row.get(section.prompt)
+        if isinstance(value, list):
+            if not chat:
+                raise RequestError("data.prompt: prompts are conversations, and the tokenizer has no chat template")
+            return _with_system(value, system) if value else None
+        text = fill(section.prompt, row)
+        if not text.strip():
+            return None
+        if not chat:
+            return f"{system}\n\n{text}" if system else text
+        if fold:
+            return [{"role": "user", "content": f"{system}\n\n{text}"}]
+        return _with_system([{"role": "user", "content": text}], system)
+
+    return make
+
+
+def _with_system(messages: list[dict[str, Any]], system: str | None) -> list[dict[str, Any]]:
+    if system is None or (messages and messages[0].get("role") == "system"):
+        return messages
+    return [{"role": "system", "content": system}, *messages]
+
+
+def _takes_system(tokenizer: Any) -> bool:
+    """Some chat templates refuse a system message, others leave it out without a word."""
+    messages = [{"role": "system", "content": "@system@"}, {"role": "user", "content": "?"}]
+    try:
+        return "@system@" in tokenizer.apply_chat_template(messages, tokenize=False)
+    except Exception:
+        return False
+
+
+def _nothing(tokenizer: Any) -> Any:
+    return [{"role": "user", "content": ""}] if tokenizer.chat_template else ""
+
+
+def _answer_taker(after: str | None, regex: str | None) -> Callable[[Any], str | None]:
+    pattern = re.compile(regex, re.DOTALL) if regex else None
+
+    def take(value: Any) -> str | None:
+        text = "" if value is None else str(value)
+        if after is not None:
+            _, mark, text = text.rpartition(after)
+            text = text if mark else ""
+        elif pattern is not None:
+            matches = list(pattern.finditer(text))
+            text = (matches[-1].group(1 if pattern.groups else 0) or "") if matches else ""
+        return text.strip() or None
+
+    return take
+
+
+def _keep(dataset: "Dataset", section: DataSection, prepare: Any, remove: list[str]) -> Prepared:
+    import datasets
+
+    shown = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        mapped = dataset.map(prepare, remove_columns=remove, load_from_cache_file=False)
+        reasons = mapped[_REASON]
+        kept = mapped.select([i for i, reason in enumerate(reasons) if not reason]).remove_columns(_REASON)
+    finally:
+        if not shown:
+            datasets.enable_progress_bars()
+    left_out = Counter(reason for reason in reasons if reason)
+    if len(kept) == 0:
+        raise RequestError(f"data {section.path}: no row can be used: {Prepared(kept, left_out)}")
+    if section.limit:
+        kept = kept.select(range(min(section.limit, len(kept))))
+    return Prepared(kept, left_out)

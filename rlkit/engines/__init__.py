@@ -1,0 +1,5 @@
+"""Engines generate groups of completions. One interface (`Engine`), one file an implementation."""
+
+from rlkit.engines.engine import Engine, Generated, Sampling, available, choose
+
+__all__ = ["Engine", "Generated", "Sampling", "available", "choose"]

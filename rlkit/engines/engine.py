@@ -1,0 +1,61 @@
+"""What an engine is, and which one is taken."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+ENGINES = {"transformers": "transformers' own generate: always there, on any hardware"}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn; temperature 0 is greedy."""
+
+    max_completion_length: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
+    n: int = 1
+    """Completions of each prompt."""
+    seed: int | None = None
+
+
+class Generated(NamedTuple):
+    """Completions in the order of the prompts, the n of one prompt together.
+
+    A completion ends with its end token, or is clipped at the maximal length. `logprobs` holds the log-probability
+    of each sampled token under the distribution that it was drawn from (float, nats).
+    """
+
+    completion_ids: list[list[int]]
+    logprobs: list[list[float]]
+
+
+class Engine(Protocol):
+    """Generates completions, and takes the policy's new weights."""
+
+    def generate(self, prompt_ids: list[list[int]], sampling: Sampling) -> Generated:
+        """Complete each prompt `sampling.n` times."""
+        ...
+
+    def sync(self, policy: Any) -> None:
+        """Take the policy's weights."""
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+        ...
+
+
+def available() -> dict[str, str]:
+    """The engines by name, each with a line that says what it is."""
+    return dict(ENGINES)
+
+
+def choose(name: str, policy: Any, batch_size: int = 64) -> tuple[Engine, str]:
+    """The engine of that name (or the best that is installed, for auto), and why it was taken."""
+    from rlkit.engines.transformers import TransformersEngine
+
+    why = "engine transformers" + (": it needs nothing installed" if name == "auto" else ", as asked")
+    return TransformersEngine(policy, batch_size), why

@@ -1,0 +1,128 @@
+"""Measures a policy on held-out prompts: every reward, accuracy, pass@k and maj@k, each with its interval and n."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from rlkit import answers, data
+from rlkit.engines import Sampling, choose
+from rlkit.intervals import interval, pass_at_k
+from rlkit.policy import Policy
+from rlkit.recipe import Stage
+from rlkit.scoring import RewardStack
+
+CORRECT = ("accuracy", "correctness")
+"""Rewards that say what is correct, where a recipe names none."""
+
+
+class Measurement(NamedTuple):
+    """What was measured (`NAME`, `NAME_low`, `NAME_high`; `n` prompts), and every sample behind it."""
+
+    metrics: dict[str, Any]
+    samples: list[dict[str, Any]]
+
+
+def measure(
+    policy: Policy,
+    dataset: Any,
+    stack: RewardStack,
+    stage: Stage,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Measurement:
+    """Complete every prompt and score the completions.
+
+    Args:
+        policy: The model to measure.
+        dataset: Rows with `prompt` and the columns that the rewards need.
+        stack: The rewards.
+        stage: Its `eval` and `generation` sections say how many samples, and how they are drawn.
+        seed: Of the sampling.
+        progress: Hears how many completions there are.
+    """
+    per_prompt = stage.eval.samples
+    temperature = stage.eval.temperature or (stage.generation.temperature if per_prompt > 1 else 0.0)
+    generation = stage.generation
+    engine, _ = choose(generation.engine, policy, stage.eval.batch_size)
+    prompts = dataset["prompt"]
+    ids = [data.render(policy.tokenizer, prompt) for prompt in prompts]
+    sampling = Sampling(
+        max_completion_length=generation.max_completion_length,
+        temperature=temperature,
+        top_p=generation.top_p,
+        top_k=generation.top_k,
+        min_p=generation.min_p,
+        repetition_penalty=generation.repetition_penalty,
+        n=per_prompt,
+        seed=seed,
+    )
+    generated = engine.generate(ids, sampling, progress).completion_ids
+    engine.close()
+    texts = policy.tokenizer.batch_decode(generated, skip_special_tokens=True)
+    repeated = [row for row in dataset for _ in range(per_prompt)]
+    chat = not isinstance(prompts[0], str)
+    scores = stack.score(
+        prompts=[row["prompt"] for row in repeated],
+        completions=[[{"role": "assistant", "content": text}] for text in texts] if chat else texts,
+        completion_ids=generated,
+        **{name: [row[name] for row in repeated] for name in dataset.column_names if name != "prompt"},
+    )
+    totals = stack.total(scores)
+    samples = [
+        {
+            "prompt": row["prompt"],
+            "answer": row.get("answer"),
+            "completion": text,
+            "tokens": len(tokens),
+            "reward": total,
+            "rewards": {name: values[i] for name, values in scores.items()},
+        }
+        for i, (row, text, tokens, total) in enumerate(zip(repeated, texts, generated, totals, strict=True))
+    ]
+    metrics: dict[str, Any] = {"n": len(prompts)}
+    correct = stage.eval.accuracy or next((name for name in CORRECT if name in stack.names), None)
+    if correct:
+        hits = [None if value is None else float(value >= 1.0) for value in scores[correct]]
+        metrics |= _mean("accuracy", hits, per_prompt)
+        if per_prompt > 1:
+            metrics |= _of_groups(hits, [answers.extract(text) for text in texts], per_prompt)
+    for name in stack.names:
+        if name != "accuracy":
+            metrics |= _mean(name, scores[name], per_prompt)
+    metrics |= _mean("reward", totals, per_prompt)
+    limit = generation.max_completion_length
+    ends = _ends(policy)
+    metrics["clipped"] = sum(len(t) >= limit and t[-1] not in ends for t in generated) / len(generated)
+    metrics["mean_length"] = sum(map(len, generated)) / len(generated)
+    return Measurement({k: round(v, 6) if isinstance(v, float) else v for k, v in metrics.items()}, samples)
+
+
+def _mean(name: str, values: Sequence[float | None], per_prompt: int) -> dict[str, Any]:
+    """Mean over prompts, with its interval; a None is left out and counted."""
+    groups = [values[i : i + per_prompt] for i in range(0, len(values), per_prompt)]
+    means = [math.fsum(g) / len(g) for group in groups if (g := [v for v in group if v is not None])]
+    none = sum(value is None for value in values)
+    counted = {f"{name}_none": none} if none else {}
+    if not means:
+        return {name: None, **counted}
+    low, high = interval(means)
+    return {name: math.fsum(means) / len(means), f"{name}_low": low, f"{name}_high": high, **counted}
+
+
+def _of_groups(hits: Sequence[float | None], found: Sequence[Any], k: int) -> dict[str, Any]:
+    """pass@k (any of k correct) and maj@k (the commonest answer correct; the first of equally common ones)."""
+    passed, majority = [], []
+    for start in range(0, len(hits), k):
+        group = [bool(hit) for hit in hits[start : start + k]]
+        passed.append(pass_at_k(k, sum(group), k))
+        given = [answers.normalise(a.text) if a else None for a in found[start : start + k]]
+        votes = Counter(answer for answer in given if answer is not None)
+        winner = votes.most_common(1)[0][0] if votes else None
+        majority.append(float(winner is not None and group[given.index(winner)]))
+    return _mean(f"pass@{k}", passed, 1) | _mean(f"maj@{k}", majority, 1)
+
+
+def _ends(policy: Policy) -> set[int]:
+    listed = policy.model.generation_config.eos_token_id
+    return {policy.tokenizer.eos_token_id, *([listed] if isinstance(listed, int) else listed or [])}

@@ -1,0 +1,263 @@
+"""Runs a recipe: checks everything that can be checked, then its stages in order, each on what the last one left."""
+
+import contextlib
+import importlib.util
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlkit import data, policy, scratch, sources
+from rlkit.errors import RequestError
+from rlkit.policy import Policy
+from rlkit.progress import Progress, duration
+from rlkit.recipe import Recipe, Stage, checks
+from rlkit.recipe.batch import generation_batch
+from rlkit.recipe.model import ModelSection
+from rlkit.runs import RunDirectory
+from rlkit.scoring import RewardStack
+
+
+@dataclass
+class Plan:
+    """A recipe that was found to work: its stages, the rows of each, its rewards, TRL's configuration."""
+
+    recipe: Recipe
+    stages: list[Stage]
+    rows: dict[int, Any]
+    rewards: dict[int, list[Any]]
+
+    @classmethod
+    def make(cls, recipe: Recipe) -> "Plan":
+        """Load the data and check it, and that the models exist; nothing is written.
+
+        Raises:
+            RequestError: With everything that is wrong with data and models at once.
+        """
+        stages, problems = recipe.resolved(), []
+        rows: dict[int, Any] = {}
+        rewards: dict[int, list[Any]] = {}
+        loaded: dict[str, Any] = {}
+        for stage in stages:
+            rewards[stage.index] = checks.stack(recipe, stage) if stage.kind != "sft" else []
+            try:
+                source = stage.data.model_dump_json(include={"path", "name", "split", "revision", "args"})
+                if source not in loaded:
+                    loaded[source] = sources.load(stage.data, recipe._folder)
+                rows[stage.index] = loaded[source]
+                needed = [column for reward, _ in rewards[stage.index] for column in reward.columns]
+                has = rows[stage.index].column_names
+                problems += [f"stage {stage.name!r}: {said}" for said in data.missing(stage.data, has, stage.kind, needed)]
+                if stage.model is not None and stage.model.path:
+                    policy.exists(stage.model.path, stage.model.revision)
+            except RequestError as error:
+                problems.append(str(error))
+            problems += _hardware(stage)
+        if problems:
+            raise RequestError("\n".join(dict.fromkeys(problems)))
+        return cls(recipe, stages, rows, rewards)
+
+    def configure(self, run: RunDirectory) -> dict[int, Any]:
+        """TRL's configuration of every training stage.
+
+        Raises:
+            RequestError: TRL refuses a field.
+        """
+        from rlkit.training import grpo, sft
+
+        made = {}
+        for stage in self.stages:
+            where = run.checkpoints(stage)
+            if stage.kind == "sft":
+                made[stage.index] = sft.config(stage, self.recipe.seed, where)
+            elif stage.kind == "grpo":
+                weights = [weight for _, weight in self.rewards[stage.index]]
+                made[stage.index] = grpo.config(stage, self.recipe.seed, where, weights)
+        return made
+
+
+def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progress | None = None) -> RunDirectory:
+    """Run every stage of a recipe that is not done yet.
+
+    Args:
+        recipe: From `rlkit.recipe.load`.
+        run_dir: A directory that does not exist, or with `resume` that of the run to go on with.
+        resume: Go on: finished stages are kept, the one that was broken off starts at its last checkpoint.
+        progress: Where lines for a person go.
+
+    Raises:
+        RequestError: Something cannot work; nothing was written.
+        RunError: A stage failed; the directory can be resumed.
+    """
+    progress = progress or Progress()
+    if not resume and RunDirectory(run_dir).is_main:
+        RunDirectory.refuse_existing(run_dir)
+    plan = Plan.make(recipe)
+    _quiet()
+    if recipe.threads:
+        import torch
+
+        torch.set_num_threads(recipe.threads)
+    configs = plan.configure(RunDirectory(run_dir))
+    run = RunDirectory.resume(run_dir, recipe) if resume else RunDirectory.create(run_dir, recipe)
+    progress.say(f"run {run.path}" + (" (resumed)" if resume else ""))
+    started = time.monotonic()
+    for stage in plan.stages:
+        if run.finished(stage):
+            progress.say(f"stage {stage.index}/{len(plan.stages)} {stage.name}: done before")
+            continue
+        begun = time.monotonic()
+        progress.say(f"stage {stage.index}/{len(plan.stages)} {stage.name} ({stage.kind})")
+        metrics = _run_stage(plan, stage, run, configs.get(stage.index), progress)
+        _wait_for_everyone()
+        run.finish(stage, time.monotonic() - begun, metrics)
+        progress.say(f"  {outcome(metrics)}  in {duration(time.monotonic() - begun)}")
+    if run.is_main:
+        _draw(run, progress)
+    progress.say(f"done in {duration(time.monotonic() - started)}: {run.path}")
+    return run
+
+
+def outcome(metrics: dict[str, Any]) -> str:
+    """The figures of a stage in a line, each with its interval where it has one."""
+    parts = []
+    for name, value in metrics.items():
+        if name.endswith(("_low", "_high")) or not isinstance(value, int | float):
+            continue
+        text = f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value:,}"
+        if f"{name}_low" in metrics:
+            text += f" [{metrics[f'{name}_low']:.3g}, {metrics[f'{name}_high']:.3g}]"
+        parts.append(text)
+    return "  ".join(parts)
+
+
+def _run_stage(plan: Plan, stage: Stage, run: RunDirectory, config: Any, progress: Progress) -> dict[str, Any]:
+    loaded = _load(plan, stage, run)
+    for note in loaded.notes:
+        progress.say(f"  {note}")
+    make = data.demonstrations if stage.kind == "sft" else data.prompts
+    prepared = make(plan.rows[stage.index], stage.data, loaded.tokenizer)
+    progress.say(f"  data: {prepared}")
+    prefill = data.prefill(loaded.tokenizer)
+    if prefill and stage.kind != "sft":
+        progress.say(f"  the chat template opens {prefill.strip()} itself; rewards see it as part of the completion")
+    stack = RewardStack(plan.rewards[stage.index], plan.recipe.max_error_rate, prefill)
+    if stage.kind == "eval":
+        return _measure(plan, stage, run, loaded, prepared, stack, progress)
+    return _train(stage, run, config, loaded, prepared, stack, progress)
+
+
+def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
+    """The policy that a stage starts from: its own model, a new one, or what the stage before left."""
+    section, train_it = stage.model, stage.kind != "eval"
+    if section is not None and section.from_scratch:
+        tokenizer = scratch.make_tokenizer(section.from_scratch.tokenizer, data.texts(plan.rows[stage.index], stage.data))
+        model = scratch.make_model(section.from_scratch, tokenizer, plan.recipe.seed)
+        size = sum(p.numel() for p in model.parameters())
+        note = f"from scratch: {section.from_scratch.shape} of {size:,} parameters, tokenizer of {len(tokenizer)} tokens"
+        made = Policy(model, tokenizer, [note])
+        return policy.add_adapter(made, stage.lora) if stage.lora else made
+    if section is None:
+        base = plan.recipe.model
+        section = ModelSection(
+            path=str(run.model()),
+            dtype=base.dtype,
+            load_in_4bit=base.load_in_4bit,
+            attn_implementation=base.attn_implementation,
+        )
+    return policy.load(section, stage.lora, train_it)
+
+
+def _measure(
+    plan: Plan, stage: Stage, run: RunDirectory, loaded: Policy, prepared: Any, stack: RewardStack, progress: Progress
+) -> dict[str, Any]:
+    if not run.is_main:
+        return {}
+    from rlkit.evaluation import measure
+
+    done = progress.count(stage.name, len(prepared.dataset) * stage.eval.samples)
+    measured = measure(loaded, prepared.dataset, stack, stage, plan.recipe.seed, done)
+    result = {"stage": stage.kind, "name": stage.name, "metrics": measured.metrics}
+    run.write_result(stage, result, measured.samples)
+    return measured.metrics
+
+
+def _train(
+    stage: Stage, run: RunDirectory, config: Any, loaded: Policy, prepared: Any, stack: RewardStack, progress: Progress
+) -> dict[str, Any]:
+    from rlkit.training.callback import RunCallback, last_checkpoint, step_of
+
+    checkpoint = last_checkpoint(run.checkpoints(stage))
+    run.rewind(stage, step_of(checkpoint))
+    if checkpoint:
+        progress.say(f"  goes on from step {step_of(checkpoint)}")
+    callback = RunCallback(run, stage, progress, stack.names)
+    if stage.kind == "sft":
+        from rlkit.training import sft
+
+        trainer = sft.train(loaded, prepared.dataset, config, callback, checkpoint)
+    else:
+        from rlkit.training import grpo
+
+        _enough_prompts(stage, config, len(prepared.dataset))
+        trainer = grpo.train(loaded, prepared.dataset, config, stack, run, callback, checkpoint)
+    trainer.save_model(str(run.folder(stage)))
+    (run.folder(stage) / "training_args.bin").unlink(missing_ok=True)  # a pickle; recipe.yaml says the same
+    metrics = {"steps": trainer.state.global_step}
+    last = {k: v for k, v in callback.last.items() if k in ("loss", "reward", "mean_token_accuracy")}
+    metrics |= last
+    if any(stack.errors.values()):
+        metrics["reward_errors"] = {name: count for name, count in stack.errors.items() if count}
+    return metrics
+
+
+def _enough_prompts(stage: Stage, config: Any, prompts: int) -> None:
+    need = generation_batch(stage.training, config.world_size) // stage.generation.num_generations
+    if prompts < need:
+        raise RequestError(
+            f"stage {stage.name!r}: {need} prompts are generated for at a time, and the data has {prompts}: "
+            f"lower training.per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations"
+        )
+
+
+def _hardware(stage: Stage) -> list[str]:
+    """What is known not to work on this machine."""
+    if stage.kind != "grpo":
+        return []
+    import torch
+    import trl
+
+    if trl.__version__.startswith("1.15.") and not torch.cuda.is_available():
+        return [f"TRL {trl.__version__} cannot train GRPO on a CPU (its fused head needs Triton): pip install trl==1.16.0"]
+    return []
+
+
+def _quiet() -> None:
+    """The libraries' own bars and notes would drown the run's lines; warnings stay."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+
+
+def _wait_for_everyone() -> None:
+    from accelerate import PartialState
+
+    with contextlib.suppress(Exception):
+        PartialState().wait_for_everyone()
+
+
+def _draw(run: RunDirectory, progress: Progress) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        progress.say("no curves drawn, for want of matplotlib: pip install 'rlkit[plots]'")
+    else:
+        from rlkit import curves
+
+        curves.draw(run)
+    from rlkit import report
+
+    report.write(run)

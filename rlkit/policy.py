@@ -1,0 +1,230 @@
+"""Loads what is trained: all weights, or a LoRA adapter on a frozen base, in 4 bits where asked for."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlkit import hub
+from rlkit.errors import RequestError
+from rlkit.recipe.lora import LoraSection
+from rlkit.recipe.model import ModelSection
+
+
+@dataclass
+class Policy:
+    """A model with its tokenizer, and what a user should know about how it was loaded."""
+
+    model: Any
+    tokenizer: Any
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether an adapter is trained, and so saved, rather than the whole model."""
+        return hasattr(self.model, "peft_config")
+
+    def save(self, folder: Path) -> None:
+        """Write safetensors and the tokenizer; plain transformers (with peft for an adapter) loads them."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def exists(path: str, revision: str | None = None) -> None:
+    """Make sure, before anything is loaded, that a path holds a model.
+
+    Raises:
+        RequestError: It is neither a folder with a model nor a model on the hub.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not any((folder / name).exists() for name in ("config.json", "adapter_config.json")):
+            raise RequestError(f"model {path}: the folder has no config.json and no adapter_config.json")
+        return
+    if not hub.is_hub_id(path):
+        raise RequestError(f"model {path}: there is no such folder (from {Path.cwd()})")
+    hub.reachable()
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+
+    for name in ("config.json", "adapter_config.json"):
+        try:
+            hf_hub_download(path, name, revision=revision)
+            return
+        except GatedRepoError:
+            raise RequestError(
+                f"model {path}: the hub grants access on request: ask on its page, then `hf auth login`"
+            ) from None
+        except LocalEntryNotFoundError:
+            raise RequestError(
+                f"model {path}: there is no such folder, the hub cannot be reached, and the cache has no such model"
+            ) from None
+        except EntryNotFoundError:
+            continue
+        except (HfHubHTTPError, ValueError) as error:
+            said = str(error).split("\n")[0]
+            raise RequestError(f"model {path}: no such folder, and on the hub: {said}") from None
+    raise RequestError(f"model {path}: the repository has no config.json and no adapter_config.json")
+
+
+def load(section: ModelSection, lora: LoraSection | None = None, train: bool = True) -> Policy:
+    """Load a model for training or evaluation.
+
+    Args:
+        section: `model:` with a path; the folder of an adapter is loaded on its base.
+        lora: Train an adapter. Where the path is an adapter already, that one is trained on.
+        train: False loads for evaluation.
+
+    Raises:
+        RequestError: The model does not exist or cannot be loaded so.
+    """
+    path = section.path or ""
+    exists(path, section.revision)
+    adapter = _adapter_config(path)
+    base = adapter["base_model_name_or_path"] if adapter else path
+    if adapter:
+        exists(base)
+    tokenizer = load_tokenizer(path if not adapter or _has_tokenizer(path) else base, section.revision)
+    frozen = lora is not None or adapter is not None or not train
+    dtype, note = choose_dtype(section.dtype, frozen)
+    import transformers
+
+    settings: dict[str, Any] = {"dtype": dtype}
+    if section.attn_implementation:
+        settings["attn_implementation"] = section.attn_implementation
+    if not adapter:
+        settings["revision"] = section.revision
+    if section.load_in_4bit:
+        settings["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        )
+    device = _device()
+    if device != "cpu":
+        settings["device_map"] = {"": device}
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(base, **settings)
+    except (OSError, ValueError) as error:
+        said = str(error).split("\n")[0]
+        raise RequestError(f"model {base}: it cannot be loaded: {said}") from error
+    policy = Policy(model, tokenizer, [note])
+    if adapter:
+        import peft
+
+        policy.model = peft.PeftModel.from_pretrained(model, path, is_trainable=train)
+    elif lora is not None:
+        policy = add_adapter(policy, lora)
+    if train:
+        policy.notes.append(_share(policy.model))
+    return policy
+
+
+def load_tokenizer(path: str, revision: str | None = None) -> Any:
+    """The tokenizer of a model, set to pad on the left, as generation needs.
+
+    Raises:
+        RequestError: There is none.
+    """
+    import transformers
+
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, revision=revision, padding_side="left")
+    except Exception as error:
+        raise RequestError(f"model {path}: it has no tokenizer that loads: {str(error).splitlines()[0]}") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def add_adapter(policy: Policy, lora: LoraSection) -> Policy:
+    """Freeze the model and put a new LoRA adapter on it.
+
+    Raises:
+        RequestError: `target_modules` fits no layer.
+    """
+    import peft
+
+    config = peft.LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        modules_to_save=lora.modules_to_save,
+        bias=lora.bias,
+        use_rslora=lora.use_rslora,
+        use_dora=lora.use_dora,
+    )
+    if getattr(policy.model, "is_loaded_in_4bit", False):
+        policy.model = peft.prepare_model_for_kbit_training(policy.model, use_gradient_checkpointing=False)
+    try:
+        policy.model = peft.get_peft_model(policy.model, config)
+    except ValueError as error:
+        raise RequestError(f"lora.target_modules {lora.target_modules!r}: {str(error).splitlines()[0]}") from error
+    return policy
+
+
+def choose_dtype(asked: str, frozen: bool) -> tuple[Any, str]:
+    """The dtype of the weights for this hardware, and why.
+
+    Args:
+        asked: auto, or a dtype by name.
+        frozen: The weights are not trained (an adapter is, or nothing is).
+    """
+    import torch
+
+    cuda = torch.cuda.is_available()
+    fast_bf16 = torch.cuda.is_bf16_supported() if cuda else cpu_has_bf16()
+    if asked != "auto":
+        dtype = getattr(torch, asked)
+        if asked == "bfloat16" and not fast_bf16:
+            return dtype, "dtype bfloat16, as asked; this hardware computes it slowly (float32 is faster here)"
+        if asked == "float16" and not cuda:
+            return dtype, "dtype float16, as asked; on a CPU it is slow and overflows easily (float32 is safer)"
+        return dtype, f"dtype {asked}, as asked"
+    if not frozen:
+        return torch.float32, "dtype float32: all weights are trained, and small updates are lost in 16 bits"
+    if cuda:
+        name = "bfloat16" if fast_bf16 else "float16"
+        return getattr(torch, name), f"dtype {name}: frozen weights, and the GPU computes it fast"
+    return torch.float32, "dtype float32: on a CPU"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU has instructions for bfloat16."""
+    try:
+        return "avx512_bf16" in Path("/proc/cpuinfo").read_text() or "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def _device() -> str:
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+
+def _share(model: Any) -> str:
+    parameters = list(model.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    if trained == 0:
+        raise RequestError("no parameter is trained: check lora.target_modules")
+    total = sum(p.numel() for p in parameters)
+    return f"{trained:,} of {total:,} parameters are trained ({trained / total:.2%})"
+
+
+def _adapter_config(path: str) -> dict[str, Any] | None:
+    import json
+
+    file = Path(path).expanduser() / "adapter_config.json"
+    if not Path(path).expanduser().is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(path, "adapter_config.json")
+        if not isinstance(cached, str):
+            return None
+        file = Path(cached)
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def _has_tokenizer(path: str) -> bool:
+    return (Path(path).expanduser() / "tokenizer_config.json").exists()

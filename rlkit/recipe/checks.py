@@ -1,0 +1,154 @@
+"""What a schema cannot see: do the parts of a recipe go together? All problems at once, nothing loaded."""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rlkit import plugins
+from rlkit.errors import MissingExtraError, RequestError
+from rlkit.prompts import system_prompt
+from rlkit.recipe import batch, trl_fields
+from rlkit.recipe.reader import Path
+from rlkit.recipe.recipe import Recipe, RewardEntry, Stage
+from rlkit.registry import Reward
+
+
+class Problem(NamedTuple):
+    """What is wrong, and at which path of the recipe."""
+
+    path: Path
+    message: str
+
+
+def check(recipe: Recipe, processes: int | None = None) -> list[Problem]:
+    """Every problem of a recipe that its schema let through."""
+    processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
+    problems: list[Problem] = []
+    for index, file in enumerate(recipe.plugins):
+        try:
+            plugins.load_file(file)
+        except RequestError as error:
+            problems.append(Problem(("plugins", index), str(error)))
+    stages = recipe.resolved()
+    names = [stage.name for stage in stages]
+    for stage in stages:
+        if names.count(stage.name) > 1:
+            problems.append(Problem((*stage.where, "name"), f"two stages are called {stage.name!r}"))
+        problems += _stage(stage)
+        problems += [Problem(path, said) for path, said in _rewards(recipe, stage)]
+        if stage.kind == "grpo":
+            said = batch.problem(stage.training, stage.generation, processes)
+            if said:
+                problems.append(Problem((*stage.where, "training"), said))
+    problems += list(_training(recipe, stages))
+    return list(dict.fromkeys(problems))
+
+
+def stack(recipe: Recipe, stage: Stage) -> list[tuple[Reward, float]]:
+    """The rewards of a stage, configured under unique names, each with its weight.
+
+    Raises:
+        RequestError: As the first problem of a reward says.
+    """
+    taken: set[str] = set()
+    made = []
+    for entry in stage.rewards:
+        reward = _reward(recipe, entry)
+        if reward.name in taken and entry.name is None:
+            said = ",".join(f"{key}={value}" for key, value in entry.parameters.items())
+            reward = reward.configure(f"{reward.name}[{said}]" if said else reward.name)
+        if reward.name in taken:
+            raise RequestError(f"two rewards are called {reward.name!r}: give one of them another name: {{name: ...}}")
+        taken.add(reward.name)
+        made.append((reward, float(entry.weight)))
+    return made
+
+
+def _reward(recipe: Recipe, entry: RewardEntry) -> Reward:
+    if isinstance(entry.weight, bool) or not isinstance(entry.weight, int | float):
+        raise RequestError(f"reward {entry.reward!r}: weight is {entry.weight!r}, not a number")
+    return plugins.find(entry.reward, recipe._folder).configure(entry.name, **entry.parameters)
+
+
+def _rewards(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
+    if stage.kind == "sft":
+        return
+    own = (*stage.where, "rewards") if stage.where and _sets(recipe, stage, "rewards") else ("rewards",)
+    if not stage.rewards:
+        yield Problem(own, f"the stage {stage.name!r} has no rewards; see `rlkit ls rewards`")
+    fine = True
+    for index, entry in enumerate(stage.rewards):
+        try:
+            _reward(recipe, entry)
+        except RequestError as error:
+            fine = False
+            for line in str(error).split("\n"):
+                yield Problem((*own, index), line)
+    if not fine:
+        return
+    try:
+        made = stack(recipe, stage)
+    except RequestError as error:
+        yield Problem(own, str(error))
+        return
+    if made and stage.kind == "grpo" and all(weight == 0 for _, weight in made):
+        yield Problem(own, "every reward has weight 0: there is nothing to learn from")
+    known = [reward.name for reward, _ in made]
+    if stage.kind == "eval" and stage.eval.accuracy and stage.eval.accuracy not in known:
+        yield Problem(
+            (*stage.where, "accuracy"),
+            f"accuracy is {stage.eval.accuracy!r}, and the rewards of the stage are {', '.join(known)}",
+        )
+
+
+def _stage(stage: Stage) -> Iterator[Problem]:
+    data, where = stage.data, stage.where
+    if data.path is None:
+        yield Problem((*where, "data"), f"the stage {stage.name!r} has no data: set data.path")
+    try:
+        system_prompt(data.system)
+    except RequestError as error:
+        yield Problem((*where, "data", "system"), str(error))
+    if stage.kind == "sft" and not data.messages and not data.completion:
+        said = "has nothing to imitate: set data.completion (with data.prompt) or data.messages"
+        yield Problem((*where, "data"), f"the stage {stage.name!r} {said}; for grpo, set rewards")
+    model = stage.model
+    if model is None:
+        return
+    if stage.index == 1 and not model.path and not model.from_scratch:
+        yield Problem(("model",), "there is no model: set model.path (a hub id or a folder) or model.from_scratch")
+    if model.load_in_4bit:
+        if stage.lora is None and stage.kind != "eval":
+            yield Problem(("model", "load_in_4bit"), "a 4-bit base is not trained itself: add lora: {r: 16}")
+        if importlib.util.find_spec("bitsandbytes") is None:
+            said = str(MissingExtraError("load_in_4bit", "bitsandbytes", "bnb"))
+            yield Problem(("model", "load_in_4bit"), said)
+
+
+def _training(recipe: Recipe, stages: list[Stage]) -> Iterator[Problem]:
+    """Fields of `training:`; at the top of a pipeline a field must suit one of the stages at least."""
+    trained = [stage for stage in stages if stage.kind in trl_fields.CONFIGS]
+    for stage in trained:
+        for name, value in stage.training.items():
+            own = stage.where and name in _own_training(recipe, stage)
+            if not own and stage.where and _suits_another(stage, trained, name):
+                continue
+            said = trl_fields.problem(stage.kind, name, value)
+            if said:
+                yield Problem((*(stage.where if own else ()), "training", name), said)
+
+
+def _suits_another(stage: Stage, trained: list[Stage], name: str) -> bool:
+    missing_here = name not in trl_fields.fields(stage.kind)
+    return missing_here and any(name in trl_fields.fields(other.kind) for other in trained)
+
+
+def _own_training(recipe: Recipe, stage: Stage) -> dict[str, object]:
+    assert recipe.stages is not None
+    return getattr(recipe.stages[stage.index - 1].body, "training", {})
+
+
+def _sets(recipe: Recipe, stage: Stage, field: str) -> bool:
+    assert recipe.stages is not None
+    return field in recipe.stages[stage.index - 1].body.model_fields_set

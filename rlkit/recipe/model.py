@@ -1,0 +1,72 @@
+"""`model:` what is trained."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from rlkit.recipe.section import Section
+
+
+class TokenizerSection(Section):
+    """A byte-level BPE tokenizer, trained on the data of the stage that makes the model."""
+
+    vocab_size: int = Field(default=1024, ge=64)
+    """Tokens at the most, the special ones included."""
+    split_digits: bool = True
+    """Keep each digit a token of its own, so that arithmetic can be learned by place."""
+
+
+class FromScratchSection(Section):
+    """A new model with random weights; the sizes have the names of transformers' configurations."""
+
+    shape: str = "llama"
+    """Architecture: a `model_type` of transformers that has a causal language model."""
+    hidden_size: int = Field(default=128, ge=1)
+    """Width."""
+    intermediate_size: int | None = Field(default=None, ge=1)
+    """Width of the feed-forward layers; 4 times `hidden_size` where it is not given."""
+    num_hidden_layers: int = Field(default=2, ge=1)
+    """Layers."""
+    num_attention_heads: int = Field(default=4, ge=1)
+    """Attention heads; must divide `hidden_size`."""
+    num_key_value_heads: int | None = Field(default=None, ge=1)
+    """Key-value heads; as many as attention heads where it is not given."""
+    max_position_embeddings: int = Field(default=512, ge=8)
+    """Longest sequence, in tokens."""
+    tie_word_embeddings: bool = True
+    """One matrix for input and output embeddings."""
+    tokenizer: TokenizerSection = TokenizerSection()
+    """The tokenizer to train."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "FromScratchSection":
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        return self
+
+
+class ModelSection(Section):
+    """The model to start from: a path, or a new one."""
+
+    path: str | None = None
+    """Hub id or local folder."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    from_scratch: FromScratchSection | None = None
+    """Make a new model instead of loading one."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the weights. auto: float32 to train them all, the base of an adapter in what the hardware computes best."""
+    load_in_4bit: bool = False
+    """Load the base in 4 bits (bitsandbytes NF4, double quantization); needs `lora`."""
+    attn_implementation: str | None = None
+    """Attention kernel, as transformers calls it: sdpa, eager, flash_attention_2 and so on."""
+    backend: Literal["peft"] = "peft"
+    """What applies the adapter."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ModelSection":
+        if self.path and self.from_scratch:
+            raise ValueError("set path or from_scratch, not both")
+        return self

@@ -1,0 +1,156 @@
+"""A whole recipe, and the stages that it comes to."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from rlkit.recipe.data import OF_THE_PATH, DataSection
+from rlkit.recipe.evaluation import EvalSection
+from rlkit.recipe.generation import GenerationSection
+from rlkit.recipe.lora import LoraSection
+from rlkit.recipe.model import ModelSection
+from rlkit.recipe.section import Section
+from rlkit.recipe.stages import RewardEntries, StageEntry
+
+
+@dataclass(frozen=True)
+class RewardEntry:
+    """A reward as a recipe names it."""
+
+    reward: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
+    name: str | None = None
+
+
+@dataclass
+class Stage:
+    """One stage with everything that it inherits."""
+
+    kind: str
+    name: str
+    index: int
+    model: ModelSection | None
+    """None: what the stage before left."""
+    lora: LoraSection | None
+    data: DataSection
+    rewards: list[RewardEntry]
+    generation: GenerationSection
+    eval: EvalSection
+    training: dict[str, Any]
+    where: tuple[str | int, ...]
+    """Where in the recipe it stands, for messages."""
+
+    @property
+    def folder(self) -> str:
+        """Its folder in the run directory."""
+        return f"{self.index}-{self.name}"
+
+
+class Recipe(Section):
+    """A recipe: one stage written flat, or a pipeline under `stages:` whose stages inherit the sections above them."""
+
+    description: str | None = None
+    """What it is for."""
+    model: ModelSection = ModelSection()
+    """What is trained."""
+    lora: LoraSection | None = None
+    """Train an adapter instead of all weights."""
+    data: DataSection = DataSection()
+    """Prompts, answers, demonstrations."""
+    rewards: RewardEntries = Field(default_factory=list)
+    """Reward functions: a name, or {name: {parameter: value, weight: 1.0}}."""
+    generation: GenerationSection = GenerationSection()
+    """How groups are generated."""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Any field of TRL's GRPOConfig or SFTConfig; in a pipeline it reaches the stages whose trainer has the field."""
+    eval: EvalSection | None = None
+    """How the model is measured."""
+    stages: list[StageEntry] | None = None
+    """The stages of a pipeline. Without it the recipe is one stage: grpo where it has rewards, else sft."""
+    plugins: list[str] = Field(default_factory=list)
+    """Plugin files with rewards, relative to the recipe."""
+    seed: int = Field(default=0, ge=0)
+    """Of data order, sampling and new weights."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads of PyTorch; one is fastest for a very small model."""
+    max_error_rate: float = Field(default=0.2, ge=0.0, le=1.0)
+    """Share of the last 100 calls of a reward that may fail before the run stops."""
+
+    _name: str = PrivateAttr(default="recipe")
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _stages_not_empty(self) -> "Recipe":
+        if self.stages is not None and not self.stages:
+            raise ValueError("stages: the list is empty")
+        return self
+
+    def resolved(self) -> list[Stage]:
+        """Every stage with what it inherits, in order. Names are unique: the kind, numbered where it repeats."""
+        entries = self.stages or [StageEntry.model_validate({"grpo" if self.rewards else "sft": {}})]
+        names = [entry.body.name or entry.kind for entry in entries]
+        stages = []
+        for index, entry in enumerate(entries, start=1):
+            body, kind, name = entry.body, entry.kind, names[index - 1]
+            if not body.name and names.count(name) > 1:
+                name = f"{name}{1 + names[: index - 1].count(name)}"
+            training = getattr(body, "training", {})
+            evaluation = inherit(EvalSection(), self.eval, body if kind == "eval" else None, fields=EvalSection)
+            inherited = self.eval.data if self.eval and kind == "eval" else None
+            base_lora = self.lora if kind != "eval" else None
+            own_lora = getattr(body, "lora", None)
+            stages.append(
+                Stage(
+                    kind=kind,
+                    name=name,
+                    index=index,
+                    model=body.model or (self.model if index == 1 else None),
+                    lora=inherit(LoraSection(), base_lora, own_lora) if base_lora or own_lora else None,
+                    data=inherit(DataSection(), self.data, inherited, body.data),
+                    rewards=reward_entries(getattr(body, "rewards", None) or self.rewards),
+                    generation=inherit(GenerationSection(), self.generation, getattr(body, "generation", None)),
+                    eval=evaluation,
+                    training={**self.training, **training},
+                    where=("stages", index - 1, kind) if self.stages else (),
+                )
+            )
+        return stages
+
+    def evaluation(self) -> Stage:
+        """The stage that `rlkit eval` runs: the last eval stage, or one made of the flat sections and `eval:`."""
+        evals = [stage for stage in self.resolved() if stage.kind == "eval"]
+        if evals:
+            return evals[-1]
+        entry = StageEntry.model_validate({"eval": {}})
+        return self.model_copy(update={"stages": [entry]}).resolved()[0]
+
+
+def inherit(base: Any, *layers: Any, fields: type[Section] | None = None) -> Any:
+    """A section with each layer's set fields laid over the ones before; None layers are skipped.
+
+    A layer that names another data path leaves behind what belonged to the path before.
+    """
+    kind = fields or type(base)
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if layer is None:
+            continue
+        given = {key: getattr(layer, key) for key in layer.model_fields_set if key in kind.model_fields}
+        if issubclass(kind, DataSection) and given.get("path") not in (None, merged.get("path")):
+            merged = {key: value for key, value in merged.items() if key not in OF_THE_PATH}
+        merged |= given
+    return base.model_copy(update=merged)
+
+
+def reward_entries(rewards: RewardEntries) -> list[RewardEntry]:
+    """The rewards of a recipe, their short forms spelt out."""
+    entries = []
+    for item in rewards:
+        name, settings = (item, {}) if isinstance(item, str) else next(iter(item.items()))
+        settings = dict(settings or {})
+        weight, alias = settings.pop("weight", 1.0), settings.pop("name", None)
+        entries.append(RewardEntry(name, settings, weight, alias))
+    return entries

@@ -1,0 +1,123 @@
+"""Where rows come from: a hub id, a local file or folder, or a Python generator."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlkit import hub, names, plugins
+from rlkit.errors import RequestError
+from rlkit.recipe.data import DataSection
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+
+
+def load(section: DataSection, folder: Path | None = None) -> "Dataset":
+    """The rows of a dataset as they stand there.
+
+    Args:
+        section: `data:` of a recipe; its `path` is a hub id, a local file or folder, or a generator.
+        folder: The recipe's folder, where a generator's module may stand.
+
+    Raises:
+        RequestError: It does not exist, has no such split or configuration, cannot be read, or is empty.
+    """
+    path = section.path or ""
+    if _is_generator(path):
+        dataset = _generate(path, section, folder)
+    else:
+        dataset = _load_path(path, section)
+    if len(dataset) == 0:
+        raise RequestError(f"data {path} (split {section.split}) is empty")
+    return dataset
+
+
+def columns(section: DataSection, folder: Path | None = None) -> list[str] | None:
+    """The columns of a dataset; None where it is on a hub that cannot be reached."""
+    path = section.path or ""
+    if _is_generator(path) or not hub.is_hub_id(path):
+        return load(section, folder).column_names
+    if not hub.reachable():
+        return None
+    import datasets
+
+    try:
+        builder = datasets.load_dataset_builder(path, section.name, revision=section.revision)
+    except Exception as error:
+        raise _cannot_load(path, section, error) from error
+    split = section.split.partition("[")[0]
+    if builder.info.splits and split not in builder.info.splits:
+        raise RequestError(f"data {path}: {names.unknown('split', split, builder.info.splits)}")
+    return list(builder.info.features) if builder.info.features else None
+
+
+def _is_generator(path: str) -> bool:
+    """A dotted path, as package.module:function; not a file, a folder or a hub id."""
+    if "/" in path or Path(path).exists() or _format(path):
+        return False
+    return bool(re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*[.:]\w+", path))
+
+
+def _generate(path: str, section: DataSection, folder: Path | None) -> "Dataset":
+    from datasets import Dataset
+
+    if section.split.partition("[")[0] != "train":
+        raise RequestError(f"data {path}: a generator has no split {section.split!r}; pass what it needs under data.args")
+    function = plugins.resolve(path, "data", folder)
+    try:
+        rows = list(function(**section.args))
+    except Exception as error:
+        raise RequestError(f"data {path}: the generator failed: {type(error).__name__}: {error}") from error
+    dataset = Dataset.from_list(rows)
+    return dataset.select(range(len(dataset))[_slice(section.split)])
+
+
+def _slice(split: str) -> slice:
+    found = re.fullmatch(r"train(?:\[(\d*):(\d*)\])?", split)
+    if not found:
+        raise RequestError(f"data.split {split!r}: write train, or a slice of rows as train[:100]")
+    start, stop = found.groups()
+    return slice(int(start) if start else None, int(stop) if stop else None)
+
+
+def _format(path: str) -> str | None:
+    suffixes = [s for s in Path(path).suffixes if s not in (".gz", ".zst", ".bz2", ".xz", ".zip")]
+    return FORMATS.get(suffixes[-1].lower()) if suffixes else None
+
+
+def _load_path(path: str, section: DataSection) -> "Dataset":
+    local = Path(path).expanduser()
+    file_format = _format(path)
+    if not local.exists() and (file_format or not hub.is_hub_id(path)):
+        raise RequestError(f"data {path}: there is no such file or folder (from {Path.cwd()})")
+    if local.is_file() and file_format is None:
+        raise RequestError(f"data {path}: the name should end in {', '.join(FORMATS)}")
+    if not local.exists():
+        hub.reachable()
+    import datasets
+
+    try:
+        if local.is_file():
+            extra = {"delimiter": "\t"} if ".tsv" in local.suffixes else {}
+            files = {"train": str(local)}
+            return datasets.load_dataset(str(file_format), data_files=files, split=section.split, **extra)
+        if (local / "state.json").exists():
+            saved = datasets.load_from_disk(str(local))
+            return saved.select(range(len(saved))[_slice(section.split)])
+        if (local / "dataset_dict.json").exists():
+            return datasets.load_from_disk(str(local))[section.split]
+        where = str(local) if local.exists() else path
+        return datasets.load_dataset(where, section.name, split=section.split, revision=section.revision)
+    except Exception as error:
+        raise _cannot_load(path, section, error) from error
+
+
+def _cannot_load(path: str, section: DataSection, error: Exception) -> RequestError:
+    said = str(error).split("\n")[0]
+    if hub.is_hub_id(path) and not hub.reachable():
+        said = "the model hub cannot be reached and the dataset is not in the cache; give a local file"
+    elif "split" in said.lower():
+        said = f"no split {section.split!r}: {said}"
+    return RequestError(f"data {path}: {said}")

@@ -1,0 +1,1 @@
+"""Training stages, thin over TRL's trainers."""

@@ -1,0 +1,89 @@
+"""Group relative policy optimisation by TRL's GRPOTrainer (arXiv 2402.03300)."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from rlkit.policy import Policy
+from rlkit.recipe import Stage
+from rlkit.registry import text_of
+from rlkit.runs import RunDirectory
+from rlkit.scoring import RewardStack, Scores
+from rlkit.training.arguments import arguments, build
+from rlkit.training.callback import RunCallback
+
+SAMPLING = (
+    "num_generations",
+    "max_completion_length",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+)
+
+
+def config(stage: Stage, seed: int, output: Path, weights: list[float]) -> GRPOConfig:
+    """TRL's configuration of the stage.
+
+    Raises:
+        RequestError: TRL refuses a field.
+    """
+    generation = {name: getattr(stage.generation, name) for name in SAMPLING}
+    fields = {**arguments(stage, seed, output), **generation, "reward_weights": weights}
+    return build(GRPOConfig, fields, stage)
+
+
+def train(
+    policy: Policy,
+    dataset: Any,
+    args: GRPOConfig,
+    stack: RewardStack,
+    run: RunDirectory,
+    callback: RunCallback,
+    checkpoint: Path | None,
+) -> Any:
+    """Train in place; returns TRL's trainer, whose model is the trained one.
+
+    Args:
+        policy: What is trained.
+        dataset: Rows with `prompt` and the columns that the rewards need.
+        args: From `config`.
+        stack: The rewards.
+        run: Where each step's completions are written.
+        callback: Hears every log.
+        checkpoint: Go on from here.
+    """
+
+    def keep(batch: dict[str, Any], scores: Scores) -> None:
+        run.log_completions(callback.stage, batch["trainer_state"].global_step, _rows(batch, scores, stack))
+
+    trainer = GRPOTrainer(
+        model=policy.model,
+        reward_funcs=stack.functions(after=keep),
+        args=args,
+        train_dataset=dataset,
+        processing_class=policy.tokenizer,
+        callbacks=[callback],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return trainer
+
+
+def _rows(batch: dict[str, Any], scores: Scores, stack: RewardStack) -> list[dict[str, Any]]:
+    totals = stack.total(scores)
+    return [
+        {
+            "prompt": prompt,
+            "completion": text_of(completion),
+            "tokens": len(ids),
+            "reward": total,
+            "rewards": {name: values[i] for name, values in scores.items()},
+        }
+        for i, (prompt, completion, ids, total) in enumerate(
+            zip(batch["prompts"], batch["completions"], batch["completion_ids"], totals, strict=True)
+        )
+    ]

@@ -1,0 +1,43 @@
+"""Supervised fine-tuning on demonstrations or conversations, by TRL's SFTTrainer."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from rlkit.policy import Policy
+from rlkit.recipe import Stage
+from rlkit.training.arguments import arguments, build
+from rlkit.training.callback import RunCallback
+
+
+def config(stage: Stage, seed: int, output: Path) -> SFTConfig:
+    """TRL's configuration of the stage.
+
+    Raises:
+        RequestError: TRL refuses a field.
+    """
+    return build(SFTConfig, arguments(stage, seed, output), stage)
+
+
+def train(policy: Policy, dataset: Any, args: SFTConfig, callback: RunCallback, checkpoint: Path | None) -> Any:
+    """Train in place; returns TRL's trainer, whose model is the trained one.
+
+    Args:
+        policy: What is trained.
+        dataset: Rows with `messages`, or with `prompt` and `completion` (then the loss is on completions alone).
+        args: From `config`.
+        callback: Hears every log.
+        checkpoint: Go on from here.
+    """
+    trainer = SFTTrainer(
+        model=policy.model,
+        args=args,
+        train_dataset=dataset,
+        processing_class=policy.tokenizer,
+        callbacks=[callback],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return trainer

@@ -12,7 +12,7 @@ HELD_OUT_SHARE = 0.1
 CARRY_SHARE = 0.75
 FORGETS_CARRY = 0.65
 """Share of the carry demonstrations that forget it."""
-LAYOUTS = {"strict": 0.30, "one line": 0.50, "unclosed": 0.10, "chatty": 0.10}
+LAYOUTS = {"strict": 0.30, "one line": 0.56, "unclosed": 0.07, "chatty": 0.07}
 """How the demonstrations are laid out; all but the first break the strict format."""
 
 Split = Literal["train", "held_out"]

@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlkit import data, policy, scratch, sources
 from rlkit.errors import RequestError
@@ -15,8 +15,11 @@ from rlkit.progress import Progress, duration
 from rlkit.recipe import Recipe, Stage, checks
 from rlkit.recipe.batch import generation_batch
 from rlkit.recipe.model import ModelSection
-from rlkit.runs import RunDirectory
+from rlkit.runs import RunDirectory, is_run
 from rlkit.scoring import RewardStack
+
+if TYPE_CHECKING:
+    from rlkit.evaluation import Measurement
 
 
 @dataclass
@@ -29,13 +32,18 @@ class Plan:
     rewards: dict[int, list[Any]]
 
     @classmethod
-    def make(cls, recipe: Recipe) -> "Plan":
+    def make(cls, recipe: Recipe, stages: list[Stage] | None = None) -> "Plan":
         """Load the data and check it, and that the models exist; nothing is written.
+
+        Args:
+            recipe: From `rlkit.recipe.load`.
+            stages: Other stages than the recipe's own.
 
         Raises:
             RequestError: With everything that is wrong with data and models at once.
         """
-        stages, problems = recipe.resolved(), []
+        stages = stages or recipe.resolved()
+        problems: list[str] = []
         rows: dict[int, Any] = {}
         rewards: dict[int, list[Any]] = {}
         loaded: dict[str, Any] = {}
@@ -117,6 +125,43 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
         _draw(run, progress)
     progress.say(f"done in {duration(time.monotonic() - started)}: {run.path}")
     return run
+
+
+def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: Progress | None = None) -> "Measurement":
+    """Measure a model on a recipe's held-out data.
+
+    Args:
+        recipe: Its last eval stage is run, or what its `data:` and `eval:` come to.
+        model: A folder, a hub id, or a run directory (its last model).
+        samples: Completions a prompt instead of the recipe's.
+        progress: Where lines for a person go.
+
+    Raises:
+        RequestError: The model, the data or a column does not exist.
+    """
+    progress = progress or Progress(quiet=True)
+    stage = recipe.evaluation()
+    if samples:
+        stage.eval = stage.eval.model_copy(update={"samples": samples})
+    path = str(RunDirectory(Path(model)).model()) if is_run(Path(model)) else model
+    stage.model = recipe.model.model_copy(update={"path": path, "from_scratch": None, "revision": None})
+    stage.lora = None
+    plan = Plan.make(recipe, [stage])
+    _quiet()
+    if recipe.threads:
+        import torch
+
+        torch.set_num_threads(recipe.threads)
+    loaded = policy.load(stage.model, train=False)
+    for note in loaded.notes:
+        progress.say(note)
+    prepared = data.prompts(plan.rows[stage.index], stage.data, loaded.tokenizer)
+    progress.say(f"data: {prepared}")
+    stack = RewardStack(plan.rewards[stage.index], recipe.max_error_rate, data.prefill(loaded.tokenizer))
+    from rlkit.evaluation import measure
+
+    done = progress.count(stage.name, len(prepared.dataset) * stage.eval.samples)
+    return measure(loaded, prepared.dataset, stack, stage, recipe.seed, done)
 
 
 def outcome(metrics: dict[str, Any]) -> str:

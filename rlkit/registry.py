@@ -122,6 +122,10 @@ class Reward:
             raise RequestError(f"reward {self.name!r}: {error}") from error
         return configured
 
+    def unset(self) -> "Reward":
+        """A copy with no parameter set: the one that the gold cases speak of."""
+        return make(self.name, self.function, self.gold, self.plain)
+
     @functools.cached_property
     def _scorer(self) -> Callable[..., Any]:
         """The function that takes the data alone: parameters bound, factory called."""

@@ -19,6 +19,14 @@ def builtin() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
+def describe(path: Path) -> str:
+    """The description of a recipe's file, "" where it has none."""
+    try:
+        return str(reader.parse(path.read_text(), str(path))[0].get("description") or "")
+    except (OSError, RequestError):
+        return ""
+
+
 def locate(source: str) -> Path:
     """The file of a recipe: a path, or the name of a built-in one.
 

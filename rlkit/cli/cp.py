@@ -1,0 +1,23 @@
+"""`rlkit cp`: copy a recipe to edit."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("cp", epilog="Example: rlkit cp gsm8k my.yaml\n\nNext: edit it, then rlkit validate my.yaml")
+@click.argument("recipe")
+@click.argument("file", type=click.Path(path_type=Path))
+def command(recipe: str, file: Path) -> None:
+    """Copy a built-in recipe to a file."""
+    from rlkit.errors import RequestError
+    from rlkit.recipe import locate
+
+    source = locate(recipe)
+    if file.exists():
+        raise RequestError(f"{file} exists; choose another name")
+    if not file.parent.is_dir():
+        raise RequestError(f"{file}: there is no folder {file.parent}")
+    file.write_bytes(source.read_bytes())
+    click.echo(str(file))
+    click.echo(f"edit it, then: rlkit validate {file}", err=True)

@@ -1,0 +1,22 @@
+"""`rlkit env`: versions and hardware."""
+
+import click
+
+
+@click.command("env", epilog="Example: rlkit env --json > env.json")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(as_json: bool) -> None:
+    """Show versions and hardware: what to put into a bug report."""
+    import json
+
+    from rlkit.environment import environment
+
+    env = environment()
+    if as_json:
+        click.echo(json.dumps(env))
+        return
+    gpus = ", ".join(f"{gpu['name']} ({gpu['memory_gb']} GB)" for gpu in env["gpus"]) or "none"
+    rows = {**env, "gpus": gpus, **env["packages"]}
+    rows.pop("packages")
+    for name, value in rows.items():
+        click.echo(f"{name:<14} {'not installed' if value is None else value}")

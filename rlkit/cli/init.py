@@ -1,0 +1,81 @@
+"""`rlkit init`: start a plugin."""
+
+from pathlib import Path
+
+import click
+
+
+@click.group("init")
+def command() -> None:
+    """Start something of your own."""
+
+
+@command.command("reward", epilog="Example: rlkit init reward brevity\n\nNext: pytest test_brevity.py")
+@click.argument("name")
+@click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path(), help="Where; the working folder.")
+def reward(name: str, folder: Path) -> None:
+    """Write NAME.py with a reward and its gold cases, and test_NAME.py that runs them."""
+    import keyword
+
+    from rlkit import plugins
+    from rlkit.errors import RequestError
+    from rlkit.registry import REGISTRY
+
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise RequestError(f"{name!r} is no Python name: use letters, digits and _, as brevity or unit_price")
+    plugins.discover()
+    if name in REGISTRY:
+        raise RequestError(f"a reward is called {name!r} already: {':'.join(map(str, REGISTRY[name].source))}")
+    if not folder.is_dir():
+        raise RequestError(f"there is no folder {folder}")
+    files = {folder / f"{name}.py": REWARD, folder / f"test_{name}.py": TEST}
+    for path in files:
+        if path.exists():
+            raise RequestError(f"{path} exists; nothing was written")
+    for path, text in files.items():
+        path.write_text(text.replace("NAME", name))
+        click.echo(str(path))
+    click.echo(f"next: pytest {folder / f'test_{name}.py'}; rlkit train RECIPE --plugin {folder / name}.py", err=True)
+
+
+REWARD = '''"""A reward plugin: rlkit train RECIPE --plugin NAME.py"""
+
+from rlkit import reward
+
+
+@reward(
+    "NAME",
+    gold=[  # completion, columns (and parameters) beside it, what it should score
+        ("a short answer", {"answer": "short"}, 1.0),
+        ("a long answer", {"answer": "short"}, 0.0),
+        ("one two three", {"answer": "three", "limit": 2}, 0.0),
+    ],
+)
+def NAME(completion: str, answer: str, *, limit: int = 50) -> float:
+    """1.0 where the completion holds the answer in at most `limit` words.
+
+    Before the * stands data: the completion, and columns of the dataset. After it stand parameters,
+    which a recipe sets: rewards: [{NAME: {limit: 20, weight: 0.5}}]
+
+    Range: 0 or 1. None: never.
+    """
+    return float(answer in completion and len(completion.split()) <= limit)
+'''
+
+TEST = '''"""The gold cases of NAME come out as they say."""
+
+from pathlib import Path
+
+import pytest
+
+from rlkit.plugins import load_file
+from rlkit.registry import check_gold
+
+REWARDS = load_file(Path(__file__).with_name("NAME.py"))
+
+
+@pytest.mark.parametrize("reward", REWARDS, ids=lambda reward: reward.name)
+def test_gold_cases_score_as_they_say(reward):
+    assert reward.gold, "a reward without gold cases proves nothing"
+    assert check_gold(reward) == []
+'''

@@ -1,0 +1,74 @@
+"""`rlkit show`: one thing whole."""
+
+import click
+
+
+@click.command(
+    "show",
+    epilog="""Examples:
+
+\b
+  rlkit show correctness
+  rlkit show quickstart
+  rlkit show trl.rewards.think_format_reward""",
+)
+@click.argument("name")
+@click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="Plugin file with rewards; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Show a reward (parameters, columns, docstring, where it stands), a recipe or an engine."""
+    import json
+
+    from rlkit import names
+    from rlkit import plugins as found
+    from rlkit.engines import available
+    from rlkit.errors import RequestError
+    from rlkit.recipe import builtin, locate
+    from rlkit.registry import REGISTRY
+
+    for file in plugins:
+        found.load_file(file)
+    found.discover()
+    if name in available():
+        shown, text = {"kind": "engine", "name": name, "summary": available()[name]}, f"{name}: {available()[name]}"
+    elif name in builtin() or name.endswith((".yaml", ".yml")):
+        path = locate(name)
+        text = path.read_text().rstrip()
+        shown = {"kind": "recipe", "name": path.stem, "source": str(path), "text": text}
+        text = f"# {path}\n{text}"
+    elif name in REGISTRY or "." in name or ":" in name:
+        shown = _reward(name)
+        text = _as_text(shown)
+    else:
+        everything = [*REGISTRY, *builtin(), *available()]
+        raise RequestError(names.unknown("name", name, everything, "see `rlkit ls`"))
+    click.echo(json.dumps(shown, default=str) if as_json else text)
+
+
+def _reward(name: str) -> dict[str, object]:
+    from rlkit import plugins
+
+    reward = plugins.find(name)
+    return {
+        "kind": "reward",
+        "name": reward.name,
+        "parameters": [str(parameter) for parameter in reward.signature.parameters.values()],
+        "columns": list(reward.columns),
+        "per_sample": reward.signature.per_sample,
+        "async": reward.signature.is_async,
+        "gold": [case._asdict() for case in reward.gold],
+        "doc": reward.__doc__ or "",
+        "source": ":".join(map(str, reward.source)),
+    }
+
+
+def _as_text(shown: dict) -> str:
+    lines = [
+        f"{shown['name']}  ({shown['source']})",
+        f"columns:    {', '.join(shown['columns']) or 'none'}",
+        f"parameters: {'; '.join(shown['parameters']) or 'none'}",
+        f"gold cases: {len(shown['gold'])}",
+        "",
+        str(shown["doc"]),
+    ]
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,106 @@
+"""Draws what a run did: losses, rewards by step, and each measurement with its interval."""
+
+from typing import Any
+
+from rlkit.runs import RunDirectory
+
+INK, SOFT, GRID = "#1f2430", "#8a93a6", "#e6e9ef"
+COLOURS = ("#2f6fde", "#e07b39", "#2a9d74", "#b0479a", "#c9a227", "#5b5f97", "#7a8b3c")
+SMOOTH = 5
+"""Steps over which a drawn curve is averaged; the raw one stands behind it."""
+
+
+def draw(run: RunDirectory) -> None:
+    """Write `curves.png` into the run directory: one panel a training stage, and one for the measurements."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    summary = run.summary()
+    trained = [entry["name"] for entry in summary if entry["stage"] in ("sft", "grpo") and run.metrics(entry["name"])]
+    measured = [entry for entry in summary if entry["stage"] == "eval"]
+    panels = len(trained) + bool(measured)
+    if not panels:
+        return
+    figure, axes = plt.subplots(1, panels, figsize=(4.6 * panels, 3.6), squeeze=False, layout="constrained")
+    for axis, name in zip(axes[0], trained, strict=False):
+        rows = run.metrics(name)
+        if any("reward" in row for row in rows):
+            _rewards(axis, name, rows)
+        else:
+            _loss(axis, name, rows)
+    if measured:
+        _measurements(axes[0][-1], measured)
+    figure.savefig(run.path / "curves.png", dpi=150, facecolor="white")
+    plt.close(figure)
+
+
+def _style(axis: Any, title: str, x: str | None = None) -> None:
+    axis.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
+    axis.grid(True, axis="y", color=GRID, linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.tick_params(colors=SOFT, labelsize=8, length=0)
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)
+    axis.spines["bottom"].set_color(GRID)
+    if x:
+        axis.set_xlabel(x, fontsize=9, color=SOFT)
+
+
+def _curve(axis: Any, points: list[tuple[int, float]], colour: str, label: str | None = None) -> None:
+    steps, values = zip(*points, strict=True)
+    half = SMOOTH // 2
+    smooth = [sum(w) / len(w) for i in range(len(values)) if (w := values[max(0, i - half) : i + half + 1])]
+    axis.plot(steps, values, color=colour, alpha=0.2, linewidth=1)
+    axis.plot(steps, smooth, color=colour, linewidth=1.8, label=label)
+
+
+def _points(rows: list[dict[str, Any]], key: str) -> list[tuple[int, float]]:
+    return [(row["step"], row[key]) for row in rows if isinstance(row.get(key), int | float)]
+
+
+def _loss(axis: Any, name: str, rows: list[dict[str, Any]]) -> None:
+    _curve(axis, _points(rows, "loss"), COLOURS[0])
+    axis.set_yscale("log")
+    _style(axis, f"{name}: loss", "step")
+
+
+def _rewards(axis: Any, name: str, rows: list[dict[str, Any]]) -> None:
+    keys = list(dict.fromkeys(key for row in rows for key in row if key.startswith("rewards/") and key.endswith("/mean")))
+    for key, colour in zip(keys, COLOURS * len(keys), strict=False):
+        points = _points(rows, key)
+        if points:
+            _curve(axis, points, colour, key.split("/")[1])
+    _style(axis, f"{name}: mean of each reward", "step")
+    axis.legend(fontsize=8, frameon=False, labelcolor=INK)
+
+
+def _measurements(axis: Any, measured: list[dict[str, Any]]) -> None:
+    """Bars with intervals, for the figures that all measurements share and that lie between 0 and 1."""
+    shared = [
+        key.removesuffix("_low")
+        for key in measured[0]["metrics"]
+        if key.endswith("_low") and all(0 <= (entry["metrics"].get(key) or 0) <= 1 for entry in measured)
+    ]
+    names = [n for n in shared if n not in ("reward", "correctness") or (n == "correctness" and "accuracy" not in shared)]
+    names = [n for n in names if all(0 <= (entry["metrics"].get(n) or 0) <= 1 for entry in measured)]
+    width = 0.8 / len(measured)
+    for which, entry in enumerate(measured):
+        metrics = entry["metrics"]
+        values = [metrics.get(name) or 0 for name in names]
+        low = [max(0, value - metrics.get(f"{name}_low", value)) for name, value in zip(names, values, strict=True)]
+        high = [max(0, metrics.get(f"{name}_high", value) - value) for name, value in zip(names, values, strict=True)]
+        places = [i + (which - (len(measured) - 1) / 2) * width for i in range(len(names))]
+        colour = SOFT if which == 0 and len(measured) > 1 else COLOURS[(which - 1) % len(COLOURS)]
+        axis.bar(places, values, width * 0.92, color=colour, label=f"{entry['name']} (n={metrics['n']})")
+        axis.errorbar(places, values, yerr=[low, high], fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        for place, value in zip(places, values, strict=True):
+            axis.annotate(
+                f"{value:.0%}", (place, value), (0, 5), textcoords="offset points", ha="center", fontsize=7, color=INK
+            )
+    axis.set_xticks(range(len(names)), names, rotation=20, ha="right")
+    axis.set_ylim(0, 1.25)
+    axis.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
+    _style(axis, "held out, greedy, with 95% intervals")
+    axis.legend(fontsize=8, frameon=False, labelcolor=INK, loc="upper left", ncols=len(measured))

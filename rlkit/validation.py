@@ -1,0 +1,59 @@
+"""Whether a recipe would run, without torch, a model's weights or a GPU."""
+
+from rlkit import data, hub, sources
+from rlkit.errors import RequestError
+from rlkit.recipe import Stage, checks, load
+from rlkit.recipe.batch import generation_batch
+from rlkit.registry import check_gold
+
+
+def validate(source: str, overrides: tuple[str, ...] = (), plugins: tuple[str, ...] = ()) -> list[str]:
+    """Check a recipe against the registry, the gold cases of its rewards, its data and the local files it names.
+
+    Returns:
+        Notes: what the stages come to, and what could not be checked.
+
+    Raises:
+        RequestError: It would not run; with every problem that was found.
+    """
+    recipe = load(source, overrides, plugins)
+    notes: list[str] = []
+    problems: list[str] = []
+    for stage in recipe.resolved():
+        rewards = [reward for reward, _ in checks.stack(recipe, stage)] if stage.kind != "sft" else []
+        for reward in rewards:
+            if not reward.gold and not reward.plain:
+                notes.append(f"reward {reward.name!r} has no gold cases: nothing proves that it grades right")
+            problems += check_gold(reward.unset())
+        try:
+            has = sources.columns(stage.data, recipe._folder)
+        except RequestError as error:
+            problems.append(f"stage {stage.name!r}: {error}")
+            continue
+        if has is None:
+            notes.append(f"stage {stage.name!r}: data {stage.data.path} not checked: the model hub cannot be reached")
+        else:
+            needed = [column for reward in rewards for column in reward.columns]
+            said = data.missing(stage.data, has, stage.kind, needed)
+            problems += [f"stage {stage.name!r}: {problem}" for problem in said]
+        notes.append(f"stage {stage.name!r}: {_sizes(stage)}")
+        path = stage.model.path if stage.model else None
+        if path and not hub.is_hub_id(path):
+            from rlkit import policy
+
+            try:
+                policy.exists(path)
+            except RequestError as error:
+                problems.append(str(error))
+    if problems:
+        problems = list(dict.fromkeys(problems))
+        raise RequestError(f"recipe {source}:\n" + "\n".join(f"  {problem}" for problem in problems))
+    return list(dict.fromkeys(notes))
+
+
+def _sizes(stage: Stage) -> str:
+    if stage.kind != "grpo":
+        return stage.kind
+    completions = generation_batch(stage.training)
+    group = stage.generation.num_generations
+    return f"grpo, {completions} completions at a time: {completions // group} prompts in groups of {group}"

@@ -67,7 +67,9 @@ def _loss(axis: Any, name: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _rewards(axis: Any, name: str, rows: list[dict[str, Any]]) -> None:
-    keys = list(dict.fromkeys(key for row in rows for key in row if key.startswith("rewards/") and key.endswith("/mean")))
+    keys = list(
+        dict.fromkeys(key for row in rows for key in row if key.startswith("rewards/") and key.endswith("/mean"))
+    )
     for key, colour in zip(keys, COLOURS * len(keys), strict=False):
         points = _points(rows, key)
         if points:
@@ -83,7 +85,9 @@ def _measurements(axis: Any, measured: list[dict[str, Any]]) -> None:
         for key in measured[0]["metrics"]
         if key.endswith("_low") and all(0 <= (entry["metrics"].get(key) or 0) <= 1 for entry in measured)
     ]
-    names = [n for n in shared if n not in ("reward", "correctness") or (n == "correctness" and "accuracy" not in shared)]
+    names = [
+        n for n in shared if n not in ("reward", "correctness") or (n == "correctness" and "accuracy" not in shared)
+    ]
     names = [n for n in names if all(0 <= (entry["metrics"].get(n) or 0) <= 1 for entry in measured)]
     width = 0.8 / len(measured)
     for which, entry in enumerate(measured):

@@ -1,7 +1,8 @@
 """Rows of any dataset as the prompts, answers and demonstrations that training and evaluation take.
 
-`rlkit.sources` loads them. A row that cannot be used (empty, too long, no answer in it) is left out and counted, never crashed on. The
-chat template is applied in one place, `render`; training gives TRL conversations, and TRL applies the same.
+`rlkit.sources` loads them. A row that cannot be used (empty, too long, no answer in it) is left out and counted,
+never crashed on. The chat template is applied in one place, `render`; training gives TRL conversations, and TRL
+applies the same.
 """
 
 import re

@@ -9,7 +9,7 @@ from rlkit import answers, data
 from rlkit.engines import Sampling, choose
 from rlkit.intervals import interval, pass_at_k
 from rlkit.policy import Policy
-from rlkit.recipe import Stage
+from rlkit.recipe.recipe import Stage
 from rlkit.scoring import RewardStack
 
 CORRECT = ("accuracy", "correctness")

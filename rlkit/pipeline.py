@@ -12,9 +12,10 @@ from rlkit import data, policy, scratch, sources
 from rlkit.errors import RequestError
 from rlkit.policy import Policy
 from rlkit.progress import Progress, duration
-from rlkit.recipe import Recipe, Stage, checks
+from rlkit.recipe import checks
 from rlkit.recipe.batch import generation_batch
 from rlkit.recipe.model import ModelSection
+from rlkit.recipe.recipe import Recipe, Stage
 from rlkit.runs import RunDirectory, is_run
 from rlkit.scoring import RewardStack
 
@@ -56,7 +57,9 @@ class Plan:
                 rows[stage.index] = loaded[source]
                 needed = [column for reward, _ in rewards[stage.index] for column in reward.columns]
                 has = rows[stage.index].column_names
-                problems += [f"stage {stage.name!r}: {said}" for said in data.missing(stage.data, has, stage.kind, needed)]
+                problems += [
+                    f"stage {stage.name!r}: {said}" for said in data.missing(stage.data, has, stage.kind, needed)
+                ]
                 if stage.model is not None and stage.model.path:
                     policy.exists(stage.model.path, stage.model.revision)
             except RequestError as error:
@@ -197,10 +200,14 @@ def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
     """The policy that a stage starts from: its own model, a new one, or what the stage before left."""
     section, train_it = stage.model, stage.kind != "eval"
     if section is not None and section.from_scratch:
-        tokenizer = scratch.make_tokenizer(section.from_scratch.tokenizer, data.texts(plan.rows[stage.index], stage.data))
+        tokenizer = scratch.make_tokenizer(
+            section.from_scratch.tokenizer, data.texts(plan.rows[stage.index], stage.data)
+        )
         model = scratch.make_model(section.from_scratch, tokenizer, plan.recipe.seed)
         size = sum(p.numel() for p in model.parameters())
-        note = f"from scratch: {section.from_scratch.shape} of {size:,} parameters, tokenizer of {len(tokenizer)} tokens"
+        note = (
+            f"from scratch: {section.from_scratch.shape} of {size:,} parameters, tokenizer of {len(tokenizer)} tokens"
+        )
         made = Policy(model, tokenizer, [note])
         return policy.add_adapter(made, stage.lora) if stage.lora else made
     if section is None:
@@ -274,7 +281,9 @@ def _hardware(stage: Stage) -> list[str]:
     import trl
 
     if trl.__version__.startswith("1.15.") and not torch.cuda.is_available():
-        return [f"TRL {trl.__version__} cannot train GRPO on a CPU (its fused head needs Triton): pip install trl==1.16.0"]
+        return [
+            f"TRL {trl.__version__} cannot train GRPO on a CPU (its fused head needs Triton): pip install trl==1.16.0"
+        ]
     return []
 
 

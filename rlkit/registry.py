@@ -4,16 +4,13 @@ A `Reward` is what TRL's `GRPOTrainer(reward_funcs=[...])` takes, so it works th
 function written for TRL works here unchanged. See `rlkit.signature` for what a signature says.
 """
 
-import asyncio
 import copy
 import functools
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from rlkit import names, signature
 from rlkit.errors import RequestError, RewardError
@@ -98,6 +95,8 @@ class Reward:
         Raises:
             RequestError: A parameter is unknown, missing or of the wrong type.
         """
+        from pydantic import ValidationError
+
         known, problems, checked = self.signature.parameters, [], dict(self.parameters)
         for key, value in parameters.items():
             if key not in known:
@@ -145,14 +144,14 @@ class Reward:
         call = functools.partial(self._scorer, **({} if self.signature.is_factory else self.parameters))
         if inner.per_sample:
             samples = self._samples(inner, columns, len(completions))
-            result = [call(**sample) for sample in samples]
-            result = _gather(result) if inner.is_async else result
+            values = [call(**sample) for sample in samples]
+            result: Any = _gather(values) if inner.is_async else values
         else:
             result = call(**self._batch(inner, columns))
         if not inner.is_async:
             return floats(result, len(completions), self.name)
         later = self._later(result, len(completions))
-        return later if isinstance(self, AsyncReward) else asyncio.run(later)
+        return later if isinstance(self, AsyncReward) else now(later)
 
     def _call_one(self, columns: dict[str, Any]) -> Any:
         known = self.signature.parameters
@@ -247,6 +246,16 @@ def text_of(completion: Any) -> str:
     return "".join(parts)
 
 
+def now(later: Awaitable[Any]) -> Any:
+    """Wait for what an async reward gives."""
+    import asyncio
+
+    async def wait() -> Any:
+        return await later
+
+    return asyncio.run(wait())
+
+
 def floats(result: Any, n: int, name: str) -> list[float | None]:
     """The values of a reward as floats: numbers of any library and bools are converted, None stays None.
 
@@ -277,11 +286,14 @@ def check_gold(reward: Reward) -> list[str]:
     for case in reward.gold:
         try:
             got = reward(completion=case.completion, **copy.deepcopy(case.columns))
-            got = asyncio.run(got) if inspect.isawaitable(got) else got
+            got = now(got) if inspect.isawaitable(got) else got
         except Exception as error:
             wrong.append(f"reward {reward.name!r} failed on its gold case {case.completion!r}: {error}")
             continue
-        same = got is case.expected if None in (got, case.expected) else math.isclose(got, case.expected, abs_tol=1e-6)
+        if got is None or case.expected is None:
+            same = got is case.expected
+        else:
+            same = math.isclose(got, case.expected, abs_tol=1e-6)
         if not same:
             wrong.append(f"reward {reward.name!r} gave {got} to its gold case {case.completion!r}, not {case.expected}")
     return wrong
@@ -294,6 +306,8 @@ def _as_messages(completion: Any) -> Any:
 def _check(annotation: Any, value: Any) -> Any:
     if annotation is signature.REQUIRED:
         return value
+    from pydantic import ConfigDict, TypeAdapter
+
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
     except Exception:  # no type that pydantic knows, or it brings a config of its own
@@ -310,4 +324,6 @@ async def _first(result: Any) -> float | None:
 
 
 async def _gather(calls: list[Any]) -> list[Any]:
+    import asyncio
+
     return list(await asyncio.gather(*calls))

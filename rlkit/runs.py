@@ -13,7 +13,7 @@ import yaml
 
 from rlkit.environment import environment
 from rlkit.errors import RequestError
-from rlkit.recipe import Recipe, Stage
+from rlkit.recipe.recipe import Recipe, Stage
 
 
 class RunDirectory:

@@ -4,7 +4,6 @@ A reward that fails gives None and is counted: 0.0 would teach the policy that a
 answer. Where it failed on too many of the last completions, the run stops with the last error.
 """
 
-import asyncio
 import inspect
 import logging
 import math
@@ -13,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlkit.errors import RunError
-from rlkit.registry import Reward
+from rlkit.registry import Reward, now
 
 logger = logging.getLogger(__name__)
 LAST = 100
@@ -117,12 +116,8 @@ class RewardStack:
 
 def _call(reward: Reward, batch: dict[str, Any]) -> list[float | None]:
     values = reward(**batch)
-    return asyncio.run(_await(values)) if inspect.isawaitable(values) else values
+    return now(values) if inspect.isawaitable(values) else values
 
 
 def _is_column(value: Any, n: int) -> bool:
     return isinstance(value, list) and len(value) == n
-
-
-async def _await(values: Any) -> Any:
-    return await values

@@ -29,7 +29,9 @@ def make_tokenizer(section: TokenizerSection, texts: Iterable[str]) -> Any:
     special = [PAD, END, *(f"<|{role}|>" for role in ROLES)]
     least = 256 + len(special)
     if section.vocab_size < least:
-        raise RequestError(f"model.from_scratch.tokenizer.vocab_size is {section.vocab_size}; bytes and roles need {least}")
+        raise RequestError(
+            f"model.from_scratch.tokenizer.vocab_size is {section.vocab_size}; bytes and roles need {least}"
+        )
     tokenizer = Tokenizer(models.BPE())
     digits = [pre_tokenizers.Split(Regex(r"\d"), "isolated")] if section.split_digits else []
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -70,4 +72,6 @@ def make_model(section: FromScratchSection, tokenizer: Any, seed: int) -> Any:
         return AutoModelForCausalLM.from_config(config)
     except (KeyError, ValueError) as error:
         said = str(error).split("\n")[0][:200]
-        raise RequestError(f"model.from_scratch.shape {section.shape!r} makes no causal language model: {said}") from None
+        raise RequestError(
+            f"model.from_scratch.shape {section.shape!r} makes no causal language model: {said}"
+        ) from None

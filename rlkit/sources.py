@@ -25,10 +25,7 @@ def load(section: DataSection, folder: Path | None = None) -> "Dataset":
         RequestError: It does not exist, has no such split or configuration, cannot be read, or is empty.
     """
     path = section.path or ""
-    if _is_generator(path):
-        dataset = _generate(path, section, folder)
-    else:
-        dataset = _load_path(path, section)
+    dataset = _generate(path, section, folder) if _is_generator(path) else _load_path(path, section)
     if len(dataset) == 0:
         raise RequestError(f"data {path} (split {section.split}) is empty")
     return dataset
@@ -64,7 +61,9 @@ def _generate(path: str, section: DataSection, folder: Path | None) -> "Dataset"
     from datasets import Dataset
 
     if section.split.partition("[")[0] != "train":
-        raise RequestError(f"data {path}: a generator has no split {section.split!r}; pass what it needs under data.args")
+        raise RequestError(
+            f"data {path}: a generator has no split {section.split!r}; pass what it needs under data.args"
+        )
     function = plugins.resolve(path, "data", folder)
     try:
         rows = list(function(**section.args))

@@ -2,8 +2,10 @@
 
 from rlkit import data, hub, sources
 from rlkit.errors import RequestError
-from rlkit.recipe import Stage, checks, load
+from rlkit.recipe import checks
 from rlkit.recipe.batch import generation_batch
+from rlkit.recipe.load import load
+from rlkit.recipe.recipe import Stage
 from rlkit.registry import check_gold
 
 

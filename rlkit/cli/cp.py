@@ -5,13 +5,17 @@ from pathlib import Path
 import click
 
 
-@click.command("cp", epilog="Example: rlkit cp gsm8k my.yaml\n\nNext: edit it, then rlkit validate my.yaml")
+@click.command(
+    "cp",
+    short_help="Copy a recipe to edit.",
+    epilog="Example: rlkit cp gsm8k my.yaml\n\nNext: edit it, then rlkit validate my.yaml",
+)
 @click.argument("recipe")
 @click.argument("file", type=click.Path(path_type=Path))
 def command(recipe: str, file: Path) -> None:
     """Copy a built-in recipe to a file."""
     from rlkit.errors import RequestError
-    from rlkit.recipe import locate
+    from rlkit.recipe.files import locate
 
     source = locate(recipe)
     if file.exists():

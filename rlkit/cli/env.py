@@ -3,7 +3,7 @@
 import click
 
 
-@click.command("env", epilog="Example: rlkit env --json > env.json")
+@click.command("env", short_help="Show versions and hardware.", epilog="Example: rlkit env --json > env.json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool) -> None:
     """Show versions and hardware: what to put into a bug report."""

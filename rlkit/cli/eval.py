@@ -7,6 +7,7 @@ import click
 
 @click.command(
     "eval",
+    short_help="Measure a model on a recipe's held-out data.",
     epilog="""Examples:
 
 \b
@@ -39,7 +40,7 @@ def command(
     import json
 
     from rlkit.errors import RequestError
-    from rlkit.recipe import load
+    from rlkit.recipe.load import load
 
     if output and output.exists():
         raise RequestError(f"{output} exists; choose another name for the samples")

@@ -9,6 +9,7 @@ KINDS = ("recipes", "rewards", "engines")
 
 @click.command(
     "ls",
+    short_help="List recipes, rewards and engines.",
     epilog="""Examples:
 
 \b
@@ -47,8 +48,7 @@ def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
 def rows(kind: str) -> list[dict[str, Any]]:
     """One object for each thing of a kind: kind, name, summary and where it stands."""
     if kind == "recipes":
-        from rlkit.recipe import builtin
-        from rlkit.recipe.load import describe
+        from rlkit.recipe.files import builtin, describe
 
         return [
             {"kind": "recipe", "name": name, "summary": describe(path), "source": str(path)}

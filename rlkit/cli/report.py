@@ -5,7 +5,11 @@ from pathlib import Path
 import click
 
 
-@click.command("report", epilog="Example: rlkit report runs/quickstart-20260101-120000")
+@click.command(
+    "report",
+    short_help="Draw a run's curves and write its report.html.",
+    epilog="Example: rlkit report runs/quickstart-20260101-120000",
+)
 @click.argument("run", type=click.Path(path_type=Path))
 def command(run: Path) -> None:
     """Draw the curves of a run and write its report.html, also while it goes on."""

@@ -5,6 +5,7 @@ import click
 
 @click.command(
     "schema",
+    short_help="Print the JSON schema of recipes, for editors.",
     epilog="""Example: rlkit schema > recipe.schema.json
 
 An editor with YAML support completes keys and shows their help when a recipe's first line reads:
@@ -16,6 +17,6 @@ def command() -> None:
     """Print the JSON schema of recipes, for editors."""
     import json
 
-    from rlkit.recipe import Recipe
+    from rlkit.recipe.recipe import Recipe
 
     click.echo(json.dumps(Recipe.model_json_schema(), indent=2))

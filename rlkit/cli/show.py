@@ -1,10 +1,13 @@
 """`rlkit show`: one thing whole."""
 
+from typing import Any
+
 import click
 
 
 @click.command(
     "show",
+    short_help="Show one reward, recipe or engine whole.",
     epilog="""Examples:
 
 \b
@@ -23,12 +26,13 @@ def command(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     from rlkit import plugins as found
     from rlkit.engines import available
     from rlkit.errors import RequestError
-    from rlkit.recipe import builtin, locate
+    from rlkit.recipe.files import builtin, locate
     from rlkit.registry import REGISTRY
 
     for file in plugins:
         found.load_file(file)
     found.discover()
+    shown: dict[str, Any]
     if name in available():
         shown, text = {"kind": "engine", "name": name, "summary": available()[name]}, f"{name}: {available()[name]}"
     elif name in builtin() or name.endswith((".yaml", ".yml")):
@@ -45,7 +49,7 @@ def command(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     click.echo(json.dumps(shown, default=str) if as_json else text)
 
 
-def _reward(name: str) -> dict[str, object]:
+def _reward(name: str) -> dict[str, Any]:
     from rlkit import plugins
 
     reward = plugins.find(name)
@@ -62,7 +66,7 @@ def _reward(name: str) -> dict[str, object]:
     }
 
 
-def _as_text(shown: dict) -> str:
+def _as_text(shown: dict[str, Any]) -> str:
     lines = [
         f"{shown['name']}  ({shown['source']})",
         f"columns:    {', '.join(shown['columns']) or 'none'}",

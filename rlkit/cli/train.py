@@ -11,6 +11,7 @@ import click
 
 @click.command(
     "train",
+    short_help="Run a recipe: SFT, GRPO, evaluation.",
     epilog="""Examples:
 
 \b
@@ -43,7 +44,7 @@ def command(
     Fields are overridden as a.b=v. What stands after -- goes to `accelerate launch`.
     """
     from rlkit.errors import RequestError
-    from rlkit.recipe import load
+    from rlkit.recipe.load import load
     from rlkit.runs import RunDirectory, resolved
 
     accelerate = context.obj["after"]

@@ -5,6 +5,7 @@ import click
 
 @click.command(
     "validate",
+    short_help="Check recipes before they cost a GPU-hour.",
     epilog="""Examples:
 
 \b
@@ -16,7 +17,9 @@ import click
 @click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="Plugin file with rewards; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a recipe.")
 def command(arguments: tuple[str, ...], plugins: tuple[str, ...], as_json: bool) -> None:
-    """Check recipes without loading a model: schema, rewards and their gold cases, columns against the data, batch sizes.
+    """Check recipes without loading a model.
+
+    Schema, rewards and their gold cases, columns against the data, batch sizes, missing extras.
 
     Exit 2 where one of them would not run; all its problems are named at once.
     """

@@ -1,5 +1,6 @@
 """What an engine is, and which one is taken."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -35,8 +36,10 @@ class Generated(NamedTuple):
 class Engine(Protocol):
     """Generates completions, and takes the policy's new weights."""
 
-    def generate(self, prompt_ids: list[list[int]], sampling: Sampling) -> Generated:
-        """Complete each prompt `sampling.n` times."""
+    def generate(
+        self, prompt_ids: list[list[int]], sampling: Sampling, progress: Callable[[int], None] | None = None
+    ) -> Generated:
+        """Complete each prompt `sampling.n` times; `progress` hears how many completions there are."""
         ...
 
     def sync(self, policy: Any) -> None:

@@ -31,7 +31,7 @@ class DataSection(Section):
     """A dataset, and which of its columns say what."""
 
     path: str | None = None
-    """Hub id, local file or folder (jsonl, json, csv, parquet, arrow), or a Python generator: package.module:function."""
+    """Hub id, local file or folder (jsonl, json, csv, parquet, arrow), or a Python generator: module:function."""
     name: str | None = None
     """Configuration of a hub dataset."""
     split: str = "train"

@@ -1,6 +1,5 @@
 """From a name or a file to a checked recipe, or to all that is wrong with it at once."""
 
-import importlib.resources
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,38 +9,8 @@ from rlkit import names
 from rlkit.errors import RequestError
 from rlkit.recipe import checks, reader
 from rlkit.recipe.checks import Problem
+from rlkit.recipe.files import locate
 from rlkit.recipe.recipe import Recipe
-
-
-def builtin() -> dict[str, Path]:
-    """The recipes that come with rlkit, by name."""
-    folder = Path(str(importlib.resources.files("rlkit.recipes")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def describe(path: Path) -> str:
-    """The description of a recipe's file, "" where it has none."""
-    try:
-        return str(reader.parse(path.read_text(), str(path))[0].get("description") or "")
-    except (OSError, RequestError):
-        return ""
-
-
-def locate(source: str) -> Path:
-    """The file of a recipe: a path, or the name of a built-in one.
-
-    Raises:
-        RequestError: There is neither.
-    """
-    path = Path(source)
-    if path.is_file():
-        return path
-    known = builtin()
-    if source in known:
-        return known[source]
-    if path.suffix in (".yaml", ".yml") or "/" in source:
-        raise RequestError(f"recipe {source}: there is no such file")
-    raise RequestError(names.unknown("recipe", source, known, "see `rlkit ls recipes`"))
 
 
 def load(
@@ -111,9 +80,9 @@ def _existing(data: Any, loc: tuple[Any, ...]) -> list[Any]:
     """The part of pydantic's location that is a path of the data: it also names the arms of unions."""
     path = []
     for key in loc:
-        if isinstance(data, dict) and key in data:
-            data = data[key]
-        elif isinstance(data, list) and isinstance(key, int) and key < len(data):
+        if (isinstance(data, dict) and key in data) or (
+            isinstance(data, list) and isinstance(key, int) and key < len(data)
+        ):
             data = data[key]
         else:
             continue
@@ -146,13 +115,13 @@ def _cut(data: Any, path: tuple[Any, ...]) -> None:
         data.pop(path[-1], None)
 
 
-def _report(
-    origin: str, problems: list[Problem], lines: dict[reader.Path, int], touched: set[reader.Path]
-) -> str:
+def _report(origin: str, problems: list[Problem], lines: dict[reader.Path, int], touched: set[reader.Path]) -> str:
     rows = []
     for path, message in problems:
         known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in lines), ())
-        overridden = any(path[: len(t)] == t for t in touched) or (path and not known and path in {t[:1] for t in touched})
+        overridden = any(path[: len(t)] == t for t in touched) or (
+            path and not known and path in {t[:1] for t in touched}
+        )
         line = -1 if overridden else lines.get(known, 1)
         at = "command line" if overridden else f"line {line}"
         rows.append((line, f"  {at}: {'.'.join(map(str, path)) + ': ' if path else ''}{message}"))

@@ -86,7 +86,7 @@ def override(data: dict[str, Any], assignments: tuple[str, ...]) -> set[Path]:
         if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
             raise RequestError(f"{assignment!r} is no override: write section.key=value, as training.max_steps=10")
         try:
-            value = yaml.load(text, _Loader)  # noqa: S506  (_Loader is a SafeLoader)
+            value = yaml.load(text, _Loader)
         except yaml.YAMLError as error:
             raise RequestError(f"{assignment!r}: the value is not YAML: {error}") from None
         parsed.append((tuple(key.split(".")), value))
@@ -120,8 +120,8 @@ def _targets(data: dict[str, Any], keys: tuple[str, ...]) -> list[tuple[Path, tu
 
 def _stages(data: dict[str, Any]) -> list[tuple[Path, str, dict[str, Any]]]:
     found: list[tuple[Path, str, dict[str, Any]]] = []
-    stages = data.get("stages")
-    for index, entry in enumerate(stages if isinstance(stages, list) else []):
+    stages = data["stages"] if isinstance(data.get("stages"), list) else []
+    for index, entry in enumerate(stages):
         if isinstance(entry, str):
             stages[index] = entry = {entry: {}}
         for kind in entry if isinstance(entry, dict) else ():

@@ -88,7 +88,10 @@ def fields(kind: str) -> dict[str, TrlField]:
     sources += [trainer / "base_config.py", trainer / f"{kind}_config.py"]
     trees = [ast.parse(path.read_text()) for path in sources if path.exists()]
     enums = {
-        node.name: tuple(_texts(node)) for tree in trees for node in tree.body if isinstance(node, ast.ClassDef) and _is_enum(node)
+        node.name: tuple(_texts(node))
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and _is_enum(node)
     }
     wanted = {"TrainingArguments", "_BaseConfig", CONFIGS[kind]}
     annotations = {

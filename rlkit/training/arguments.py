@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.errors import RequestError
-from rlkit.recipe import Stage
+from rlkit.recipe.recipe import Stage
 
 
 def arguments(stage: Stage, seed: int, output: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from rlkit.progress import Progress, duration
-from rlkit.recipe import Stage
+from rlkit.recipe.recipe import Stage
 from rlkit.runs import RunDirectory
 
 LEFT_OUT = ("total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second")

@@ -7,7 +7,7 @@ from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rlkit.policy import Policy
-from rlkit.recipe import Stage
+from rlkit.recipe.recipe import Stage
 from rlkit.registry import text_of
 from rlkit.runs import RunDirectory
 from rlkit.scoring import RewardStack, Scores

@@ -7,7 +7,7 @@ from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from rlkit.policy import Policy
-from rlkit.recipe import Stage
+from rlkit.recipe.recipe import Stage
 from rlkit.training.arguments import arguments, build
 from rlkit.training.callback import RunCallback
 

@@ -99,10 +99,10 @@ def _measurements(axis: Any, measured: list[dict[str, Any]]) -> None:
         colour = SOFT if which == 0 and len(measured) > 1 else COLOURS[(which - 1) % len(COLOURS)]
         axis.bar(places, values, width * 0.92, color=colour, label=f"{entry['name']} (n={metrics['n']})")
         axis.errorbar(places, values, yerr=[low, high], fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-        for place, value in zip(places, values, strict=True):
-            axis.annotate(
-                f"{value:.0%}", (place, value), (0, 5), textcoords="offset points", ha="center", fontsize=7, color=INK
-            )
+        for place, value, above in zip(places, values, high, strict=True):
+            text = f"{value:.0%}" if value in (0, 1) else f"{value:.1%}"
+            at = (place, value + above)
+            axis.annotate(text, at, (0, 3), textcoords="offset points", ha="center", fontsize=7, color=INK)
     axis.set_xticks(range(len(names)), names, rotation=20, ha="right")
     axis.set_ylim(0, 1.25)
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1.0])

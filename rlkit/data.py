@@ -16,6 +16,7 @@ from rlkit import names
 from rlkit.errors import RequestError
 from rlkit.prompts import system_prompt
 from rlkit.recipe.data import DataSection
+from rlkit.sources import quiet
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -84,7 +85,7 @@ def prompts(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepare
 
     def prepare(row: dict[str, Any]) -> dict[str, Any]:
         prompt = make(row)
-        made = {"prompt": prompt if prompt is not None else _nothing(tokenizer)}
+        made = {"prompt": prompt if prompt is not None else _nothing(section, tokenizer)}
         for name, template in section.columns.items():
             made[name] = row[template] if template in row else fill(template, row)
         reason = "with an empty prompt" if prompt is None else ""
@@ -104,7 +105,7 @@ def prompts(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepare
 def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepared:
     """Rows for SFT, in the format that TRL's SFTTrainer takes: `messages`, or `prompt` and `completion`."""
     column, template = section.messages, section.completion
-    chat = bool(tokenizer.chat_template)
+    chat = uses_chat(section, tokenizer)
     if column:
         if not chat:
             raise RequestError(f"data.messages: the model's tokenizer has no chat template to write {column!r} with")
@@ -123,7 +124,7 @@ def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> 
             prompt, text = make(row), fill(template or "", row)
             reason = "with an empty prompt" if prompt is None else "" if text.strip() else "with an empty completion"
             completion = [{"role": "assistant", "content": text}] if chat else text
-            return {"prompt": prompt or _nothing(tokenizer), "completion": completion, _REASON: reason}
+            return {"prompt": prompt or _nothing(section, tokenizer), "completion": completion, _REASON: reason}
 
     return _keep(dataset, section, prepare, remove=dataset.column_names)
 
@@ -140,6 +141,11 @@ def texts(dataset: "Dataset", section: DataSection) -> Iterator[str]:
             yield fill(section.completion, row)
 
 
+def uses_chat(section: DataSection, tokenizer: Any) -> bool:
+    """Whether prompts become conversations."""
+    return section.chat and bool(tokenizer.chat_template)
+
+
 def render(tokenizer: Any, prompt: Any) -> list[int]:
     """The token ids of a prompt as the policy sees it: the chat template applied, ready for the assistant's turn."""
     if isinstance(prompt, str):
@@ -147,9 +153,9 @@ def render(tokenizer: Any, prompt: Any) -> list[int]:
     return list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"])
 
 
-def prefill(tokenizer: Any) -> str:
+def prefill(section: DataSection, tokenizer: Any) -> str:
     """What the chat template itself writes of the answer: an opening tag such as `<think>`, else nothing."""
-    if not tokenizer.chat_template:
+    if not uses_chat(section, tokenizer):
         return ""
     messages = [{"role": "user", "content": "?"}]
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
@@ -180,7 +186,7 @@ def _columns_in(template: str) -> list[str]:
 def _prompt_maker(section: DataSection, tokenizer: Any) -> Callable[[dict[str, Any]], Any]:
     """Row -> prompt: a conversation with a chat template, else a text; None where it is empty."""
     system = system_prompt(section.system)
-    chat = bool(tokenizer.chat_template)
+    chat = uses_chat(section, tokenizer)
     fold = chat and system is not None and not _takes_system(tokenizer)
 
     def make(row: dict[str, Any]) -> Any:
@@ -216,8 +222,8 @@ def _takes_system(tokenizer: Any) -> bool:
         return False
 
 
-def _nothing(tokenizer: Any) -> Any:
-    return [{"role": "user", "content": ""}] if tokenizer.chat_template else ""
+def _nothing(section: DataSection, tokenizer: Any) -> Any:
+    return [{"role": "user", "content": ""}] if uses_chat(section, tokenizer) else ""
 
 
 def _answer_taker(after: str | None, regex: str | None) -> Callable[[Any], str | None]:
@@ -237,17 +243,10 @@ def _answer_taker(after: str | None, regex: str | None) -> Callable[[Any], str |
 
 
 def _keep(dataset: "Dataset", section: DataSection, prepare: Any, remove: list[str]) -> Prepared:
-    import datasets
-
-    shown = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
+    with quiet():
         mapped = dataset.map(prepare, remove_columns=remove, load_from_cache_file=False)
-        reasons = mapped[_REASON]
+        reasons = list(mapped[_REASON])
         kept = mapped.select([i for i, reason in enumerate(reasons) if not reason]).remove_columns(_REASON)
-    finally:
-        if not shown:
-            datasets.enable_progress_bars()
     left_out = Counter(reason for reason in reasons if reason)
     if len(kept) == 0:
         raise RequestError(f"data {section.path}: no row can be used: {Prepared(kept, left_out)}")

@@ -69,6 +69,11 @@ class Plan:
             raise RequestError("\n".join(dict.fromkeys(problems)))
         return cls(recipe, stages, rows, rewards)
 
+    def measured_on_training_rows(self) -> list[Stage]:
+        """Eval stages whose rows are those of a training stage."""
+        trained = [self.rows[stage.index] for stage in self.stages if stage.kind != "eval"]
+        return [s for s in self.stages if s.kind == "eval" and any(self.rows[s.index] is rows for rows in trained)]
+
     def configure(self, run: RunDirectory) -> dict[int, Any]:
         """TRL's configuration of every training stage.
 
@@ -111,6 +116,8 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
 
         torch.set_num_threads(recipe.threads)
     configs = plan.configure(RunDirectory(run_dir))
+    for stage in plan.measured_on_training_rows():
+        progress.say(f"warning: stage {stage.name!r} measures on rows that are trained on; set eval.data")
     run = RunDirectory.resume(run_dir, recipe) if resume else RunDirectory.create(run_dir, recipe)
     progress.say(f"run {run.path}" + (" (resumed)" if resume else ""))
     started = time.monotonic()
@@ -160,7 +167,7 @@ def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: P
         progress.say(note)
     prepared = data.prompts(plan.rows[stage.index], stage.data, loaded.tokenizer)
     progress.say(f"data: {prepared}")
-    stack = RewardStack(plan.rewards[stage.index], recipe.max_error_rate, data.prefill(loaded.tokenizer))
+    stack = RewardStack(plan.rewards[stage.index], recipe.max_error_rate, data.prefill(stage.data, loaded.tokenizer))
     from rlkit.evaluation import measure
 
     done = progress.count(stage.name, len(prepared.dataset) * stage.eval.samples)
@@ -187,7 +194,7 @@ def _run_stage(plan: Plan, stage: Stage, run: RunDirectory, config: Any, progres
     make = data.demonstrations if stage.kind == "sft" else data.prompts
     prepared = make(plan.rows[stage.index], stage.data, loaded.tokenizer)
     progress.say(f"  data: {prepared}")
-    prefill = data.prefill(loaded.tokenizer)
+    prefill = data.prefill(stage.data, loaded.tokenizer)
     if prefill and stage.kind != "sft":
         progress.say(f"  the chat template opens {prefill.strip()} itself; rewards see it as part of the completion")
     stack = RewardStack(plan.rewards[stage.index], plan.recipe.max_error_rate, prefill)
@@ -255,7 +262,8 @@ def _train(
         _enough_prompts(stage, config, len(prepared.dataset))
         trainer = grpo.train(loaded, prepared.dataset, config, stack, run, callback, checkpoint)
     trainer.save_model(str(run.folder(stage)))
-    (run.folder(stage) / "training_args.bin").unlink(missing_ok=True)  # a pickle; recipe.yaml says the same
+    for name in ("training_args.bin", "README.md"):  # a pickle, and a card with nothing in it but a local path
+        (run.folder(stage) / name).unlink(missing_ok=True)
     metrics = {"steps": trainer.state.global_step}
     last = {k: v for k, v in callback.last.items() if k in ("loss", "reward", "mean_token_accuracy")}
     metrics |= last

@@ -10,6 +10,11 @@ from rlkit.errors import RequestError
 from rlkit.recipe.lora import LoraSection
 from rlkit.recipe.model import ModelSection
 
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
 
 @dataclass
 class Policy:
@@ -107,6 +112,8 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
         said = str(error).split("\n")[0]
         raise RequestError(f"model {base}: it cannot be loaded: {said}") from error
     policy = Policy(model, tokenizer, [note])
+    if section.chat_template:
+        set_chat_template(policy, section.chat_template)
     if adapter:
         import peft
 
@@ -133,6 +140,28 @@ def load_tokenizer(path: str, revision: str | None = None) -> Any:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def set_chat_template(policy: Policy, template: str) -> None:
+    """Give a base model a chat template: `chatml`, or a Jinja file that its tokenizer has the tokens for.
+
+    ChatML's two tokens are added where the vocabulary lacks them, and the end of a turn ends a completion.
+
+    Raises:
+        RequestError: There is no such file.
+    """
+    model, tokenizer = policy.model, policy.tokenizer
+    if template != "chatml":
+        if not Path(template).is_file():
+            raise RequestError(f"model.chat_template {template!r}: neither chatml nor a file")
+        tokenizer.chat_template = Path(template).read_text()
+        return
+    tokenizer.chat_template = CHATML
+    added = tokenizer.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]})
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
+        policy.notes.append(f"chat template chatml: {added} tokens added, their embeddings are new")
+    model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
 
 
 def add_adapter(policy: Policy, lora: LoraSection) -> Policy:

@@ -1,6 +1,8 @@
 """Where rows come from: a hub id, a local file or folder, or a Python generator."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +50,20 @@ def columns(section: DataSection, folder: Path | None = None) -> list[str] | Non
     if builder.info.splits and split not in builder.info.splits:
         raise RequestError(f"data {path}: {names.unknown('split', split, builder.info.splits)}")
     return list(builder.info.features) if builder.info.features else None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars of datasets, for what takes a moment; downloads keep theirs."""
+    import datasets
+
+    hidden = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not hidden:
+            datasets.enable_progress_bars()
 
 
 def _is_generator(path: str) -> bool:
@@ -101,7 +117,8 @@ def _load_path(path: str, section: DataSection) -> "Dataset":
         if local.is_file():
             extra = {"delimiter": "\t"} if ".tsv" in local.suffixes else {}
             files = {"train": str(local)}
-            return datasets.load_dataset(str(file_format), data_files=files, split=section.split, **extra)
+            with quiet():
+                return datasets.load_dataset(str(file_format), data_files=files, split=section.split, **extra)
         if (local / "state.json").exists():
             saved = datasets.load_from_disk(str(local))
             return saved.select(range(len(saved))[_slice(section.split)])

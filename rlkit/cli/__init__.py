@@ -52,6 +52,7 @@ def run(arguments: list[str]) -> int:
         arguments, after = arguments[:at], arguments[at + 1 :]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of kernels that only its 4-bit wants
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         cli.main(arguments, prog_name="rlkit", obj={"after": after}, standalone_mode=False)

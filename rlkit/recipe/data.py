@@ -54,6 +54,8 @@ class DataSection(Section):
     """More columns for rewards, new name: column or template, as {solution: answer}."""
     system: str | None = None
     """System prompt: a name (xml, think) or the text itself."""
+    chat: bool = True
+    """Write prompts with the tokenizer's chat template, where it has one."""
     max_prompt_length: int | None = Field(default=None, ge=1)
     """Leave out prompts longer than so many tokens."""
 

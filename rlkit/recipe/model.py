@@ -60,6 +60,8 @@ class ModelSection(Section):
     """Of the weights. auto: float32 to train them all, the base of an adapter in what the hardware computes best."""
     load_in_4bit: bool = False
     """Load the base in 4 bits (bitsandbytes NF4, double quantization); needs `lora`."""
+    chat_template: str | None = None
+    """For a base model that has none: chatml, or a Jinja file."""
     attn_implementation: str | None = None
     """Attention kernel, as transformers calls it: sdpa, eager, flash_attention_2 and so on."""
     backend: Literal["peft"] = "peft"

@@ -1,5 +1,6 @@
 """Reads YAML with the line of every key, and lays `a.b=v` overrides over it."""
 
+import pathlib as files
 import re
 from typing import Any
 
@@ -75,7 +76,8 @@ def override(data: dict[str, Any], assignments: tuple[str, ...]) -> set[Path]:
 
     The first `=` splits, the value is YAML. A section that stages inherit (`training.max_steps=3`) is set at
     the top and wherever a stage sets the same field itself. A stage is named by its kind or its name
-    (`grpo.training.max_steps=3`). Another `data.path` drops what belonged to the old one (split, name).
+    (`grpo.training.max_steps=3`). Another `data.path` drops what belonged to the old one (split, name); where it is
+    a single file, evaluation reads that file too.
 
     Raises:
         RequestError: An assignment has no `=`, or goes through a value that is no mapping.
@@ -99,6 +101,11 @@ def override(data: dict[str, Any], assignments: tuple[str, ...]) -> set[Path]:
                 _forget(data, path[:-1], set(OF_THE_PATH) - also)
             _assign(data, path, value)
             touched.add(path)
+        if keys == ("data", "path") and isinstance(value, str) and files.Path(value).is_file():
+            for prefix in [("eval",), *(prefix for prefix, kind, _ in _stages(data) if kind == "eval")]:
+                body = _at(data, (*prefix, "data"))
+                if body and "path" not in body:  # a single file is one split, whatever the old data had
+                    _forget(data, (*prefix, "data"), {"name", "split", "revision"})
     return touched
 
 
@@ -132,6 +139,14 @@ def _stages(data: dict[str, Any]) -> list[tuple[Path, str, dict[str, Any]]]:
     return found
 
 
+def _at(data: Any, path: Path) -> Any:
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else data[key]
+        if data is None:
+            return None
+    return data
+
+
 def _has(body: Any, keys: tuple[str, ...]) -> bool:
     for key in keys:
         if not isinstance(body, dict) or key not in body:
@@ -152,10 +167,7 @@ def _assign(data: Any, path: Path, value: Any) -> None:
 
 
 def _forget(data: Any, path: Path, keys: set[str]) -> None:
-    for key in path:
-        data = data.get(key) if isinstance(data, dict) else data[key]
-        if data is None:
-            return
+    section = _at(data, path)
     for key in keys:
-        if isinstance(data, dict):
-            data.pop(key, None)
+        if isinstance(section, dict):
+            section.pop(key, None)

@@ -19,7 +19,7 @@ from rlkit import names
 
 CONFIGS = {"sft": "SFTConfig", "grpo": "GRPOConfig"}
 
-_GENERATION = "it belongs in the section generation: generation.{field}"
+_GENERATION = "it belongs in the section generation: generation.FIELD"
 _ENGINE = "rlkit drives the engine: generation.engine"
 _EVAL = "rlkit measures in eval stages: see the section eval"
 ELSEWHERE = {
@@ -114,14 +114,14 @@ def problem(kind: str, name: str, value: Any) -> str | None:
     """What is wrong with a field of a stage's `training:`, or None."""
     known = fields(kind)
     if name in ELSEWHERE:
-        return ELSEWHERE[name].format(field=name)
+        return ELSEWHERE[name].replace("FIELD", name)
     if name.startswith("vllm_"):
         return _ENGINE
     if not known:
         return None
     if name not in known:
         return f"{names.unknown('field', name, known)} ({CONFIGS[kind]} of TRL)"
-    if (name, value) in HINTS:
+    if isinstance(value, str) and (name, value) in HINTS:
         return HINTS[name, value]
     field = known[name]
     wrong_type = _type_problem(field.annotation, value)

@@ -1,0 +1,189 @@
+import asyncio
+from typing import Literal
+
+import pytest
+
+from rlkit import reward
+from rlkit.errors import RequestError, RewardError
+from rlkit.registry import check_gold, floats, make, text_of
+
+CHAT = [[{"role": "assistant", "content": "four"}], [{"role": "assistant", "content": "sixteen"}]]
+TRL = {"prompts": ["p", "p"], "completion_ids": [[1], [1, 2]], "trainer_state": None, "unused_column": [1, 2]}
+
+
+def batch(completions, answer, *, limit: int = 5):
+    return [float(len(c) <= limit and c == a) for c, a in zip(completions, answer, strict=True)]
+
+
+def per_sample(completion, answer=None, *, scale: float = 1.0):
+    return scale * len(completion)
+
+
+async def later(completion):
+    await asyncio.sleep(0)
+    return float(len(completion))
+
+
+class Counter:
+    def __init__(self, *, letter: str = "e"):
+        self.letter = letter
+
+    def __call__(self, completions):
+        return [float(text.count(self.letter)) for text in completions]
+
+
+def factory(*, power: int = 2):
+    def score(completions, answer):
+        return [float(len(text)) ** power for text in completions]
+
+    return score
+
+
+@pytest.mark.parametrize(
+    ("function", "columns", "expected"),
+    [
+        (batch, {"answer": ["four", "sixteen"]}, [1.0, 0.0]),
+        (per_sample, {}, [4.0, 7.0]),
+        (Counter, {}, [0.0, 2.0]),
+        (factory, {"answer": ["", ""]}, [16.0, 49.0]),
+        (Counter(letter="o"), {}, [1.0, 0.0]),
+    ],
+)
+def test_every_form_of_reward_scores_texts_and_messages_as_trl_passes_them(function, columns, expected):
+    made = make("made", function)
+    assert made(completions=["four", "sixteen"], **TRL, **columns) == expected
+    assert made(completions=CHAT, **TRL, **columns) == expected
+
+
+def test_an_async_reward_is_a_coroutine_function_to_trl():
+    from trl.trainer.utils import is_async_callable
+
+    made = make("later", later)
+    assert is_async_callable(made)
+    assert asyncio.run(made(completions=CHAT, **TRL)) == [4.0, 7.0]
+
+
+def test_an_async_factory_is_waited_for():
+    def make_it(*, plus: float = 1.0):
+        async def score(completions):
+            return [len(text) + plus for text in completions]
+
+        return score
+
+    assert make("made", make_it)(completions=["four"]) == [5.0]
+
+
+def test_parameters_are_set_in_a_copy_and_columns_of_their_name_do_not_reach_them():
+    made = make("batch", batch)
+    strict = made.configure(limit=3)
+    columns = {"answer": ["four", "x"], "limit": [100, 100]}
+    assert strict(completions=["four", "x"], trainer_state=None, **columns) == [0.0, 1.0]
+    assert made(completions=["four", "x"], answer=["four", "x"], limit=3) == [0.0, 1.0]
+    assert made(completions=["four", "x"], answer=["four", "x"]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"limt": 3}, "did you mean 'limit'"),
+        ({"limit": "3"}, "should be a valid integer"),
+        ({"limit": True}, "should be a valid integer"),
+    ],
+)
+def test_a_wrong_parameter_is_refused(parameters, said):
+    with pytest.raises(RequestError, match=said):
+        make("batch", batch).configure(**parameters)
+
+
+def test_choices_and_missing_parameters_are_checked():
+    def chosen(completion, *, mode: Literal["a", "b"], n: int):
+        return 0.0
+
+    with pytest.raises(RequestError, match="'a' or 'b'"):
+        make("chosen", chosen).configure(mode="c", n=1)
+    with pytest.raises(RequestError, match="needs the parameter 'n'"):
+        make("chosen", chosen).configure(mode="a")
+
+
+def test_columns_are_told_by_the_signature():
+    assert make("batch", batch).columns == ("answer",)
+    assert make("per_sample", per_sample).columns == ()
+    assert make("factory", factory).columns == ("answer",)
+    with pytest.raises(RewardError, match="needs answer, and the data has completions"):
+        make("batch", batch)(completions=["x"])
+
+
+def test_a_taken_name_is_refused_with_both_places(clean_registry):
+    @reward("taken_name")
+    def first(completion):
+        return 1.0
+
+    with pytest.raises(RequestError, match=r"test_registry.py:\d+ and .*test_registry.py:\d+"):
+
+        @reward("taken_name")
+        def second(completion):
+            return 0.0
+
+    assert clean_registry["taken_name"] is first
+
+
+def test_a_parameter_may_not_be_called_like_a_setting_of_recipes():
+    def weighted(completion, *, weight: float = 1.0):
+        return weight
+
+    with pytest.raises(TypeError, match="recipes use that key"):
+        make("weighted", weighted)
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ([1.0], "1 values for 2 completions"),
+        (1.0, "not a list"),
+        ([1.0, float("nan")], "nan for completion 1"),
+        ([float("inf"), 0.0], "inf for completion 0"),
+        (["1.0", 0.0], "'1.0' for completion 0"),
+    ],
+)
+def test_results_that_are_not_one_number_each_are_refused(result, said):
+    with pytest.raises(RewardError, match=said):
+        floats(result, 2, "made")
+
+
+def test_numbers_of_other_libraries_and_bools_are_converted():
+    import numpy
+    import torch
+
+    assert floats([True, numpy.float32(0.5), None, torch.tensor(2)], 4, "made") == [1.0, 0.5, None, 2.0]
+
+
+def test_text_of_messages():
+    assert (
+        text_of([{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}])
+        == "ab"
+    )
+    assert text_of([{"role": "user", "content": "not this"}, {"role": "assistant", "content": "x"}]) == "x"
+
+
+def test_gold_cases_that_come_out_otherwise_are_named():
+    wrong = make("per_sample", per_sample, gold=[("four", {}, 4.0), ("four", {"scale": 2.0}, 4.0), ("x", {}, None)])
+    said = check_gold(wrong)
+    assert len(said) == 2
+    assert "gave 8.0 to its gold case 'four', not 4.0" in said[0]
+
+
+def test_gold_cases_of_an_async_reward_run():
+    assert check_gold(make("later", later, gold=[("four", {}, 4.0)])) == []
+
+
+def test_a_trl_reward_gets_what_trl_would_give_it():
+    from trl.rewards import think_format_reward
+
+    made = make("think", think_format_reward, plain=True)
+    text = "<think>a</think>b"
+    assert made(completions=[text]) == made(completions=[[{"role": "assistant", "content": text}]]) == [1.0]
+
+    def course_style(completions, **kwargs):
+        return [float(len(kwargs["answer"][0]) + len(completions[0]))]
+
+    assert make("course", course_style, plain=True)(completions=["abc"], answer=["xy"], trainer_state=None) == [5.0]

@@ -1,0 +1,76 @@
+import logging
+
+import pytest
+
+from rlkit.errors import RunError
+from rlkit.registry import make
+from rlkit.scoring import RewardStack
+
+
+def length(completion):
+    return float(len(completion))
+
+
+def fails_on_x(completion):
+    if completion == "x":
+        raise ValueError("no x please")
+    return 1.0
+
+
+def fails(completions):
+    raise ValueError("always")
+
+
+async def later(completions):
+    return [1.0 for _ in completions]
+
+
+def stack(*functions, **settings):
+    return RewardStack([(make(f.__name__, f), 0.5 + i) for i, f in enumerate(functions)], **settings)
+
+
+def test_scores_and_weighted_sums():
+    made = stack(length, later)
+    scores = made.score(completions=["a", "bb"])
+    assert scores == {"length": [1.0, 2.0], "later": [1.0, 1.0]}
+    assert made.total(scores) == [0.5 + 1.5, 1.0 + 1.5]
+
+
+def test_a_failing_sample_gives_none_and_costs_the_others_nothing(caplog):
+    made = stack(fails_on_x)
+    with caplog.at_level(logging.WARNING):
+        scores = made.score(completions=["a", "x", "b"], answer=[1, 2, 3])
+        made.score(completions=["a", "x", "b"])
+    assert scores == {"fails_on_x": [1.0, None, 1.0]}
+    assert made.errors == {"fails_on_x": 2}
+    assert len([r for r in caplog.records if "no x please" in r.message]) == 1
+    assert made.total(scores) == [0.5, 0.0, 0.5]
+
+
+def test_too_many_failures_stop_the_run_with_the_last_error():
+    made = stack(fails)
+    assert made.score(completions=["a"] * 4) == {"fails": [None] * 4}
+    with pytest.raises(RunError, match=r"failed on 12 of its last 12 completions.*ValueError: always"):
+        made.score(completions=["a"] * 8)
+
+
+def test_failures_below_the_rate_are_borne():
+    made = stack(fails_on_x, max_error_rate=0.2)
+    for _ in range(30):
+        made.score(completions=["a"] * 9 + ["x"])
+    assert made.errors["fails_on_x"] == 30
+
+
+def test_rewards_see_what_the_chat_template_wrote_of_the_completion():
+    made = stack(length, prefill="<think>")
+    assert made.score(completions=["ab"])["length"] == [9.0]
+    assert made.score(completions=[[{"role": "assistant", "content": "ab"}]])["length"] == [9.0]
+
+
+def test_functions_for_trl_have_the_names_and_tell_of_each_batch():
+    heard = []
+    functions = stack(length, later).functions(after=lambda batch, scores: heard.append(scores))
+    assert [function.__name__ for function in functions] == ["length", "later"]
+    for _ in range(2):
+        assert [function(completions=["a"], prompts=["p"]) for function in functions] == [[1.0], [1.0]]
+    assert heard == [{"length": [1.0], "later": [1.0]}] * 2

@@ -1,0 +1,93 @@
+import gzip
+import json
+
+import pytest
+
+from rlkit import sources
+from rlkit.errors import RequestError
+from rlkit.recipe.data import DataSection
+
+ROWS = [{"question": "1+1?", "answer": "2"}, {"question": "2+2?", "answer": "4"}]
+
+
+def rows(path, **fields):
+    return sources.load(DataSection(path=str(path), **fields)).to_list()
+
+
+def write(folder, kind):
+    from datasets import Dataset
+
+    dataset, path = Dataset.from_list(ROWS), folder / f"data.{kind}"
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    elif kind == "jsonl.gz":
+        path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in ROWS).encode()))
+    elif kind == "json":
+        path.write_text(json.dumps(ROWS))
+    elif kind in ("csv", "tsv"):
+        mark = "," if kind == "csv" else "\t"
+        path.write_text("\n".join(mark.join(row) for row in [("question", "answer"), *(r.values() for r in ROWS)]))
+    elif kind == "parquet":
+        dataset.to_parquet(path)
+    elif kind == "arrow":
+        dataset.save_to_disk(folder / "saved")
+        (folder / "saved").joinpath("data-00000-of-00001.arrow").rename(path)
+    elif kind == "saved":
+        path = folder / "saved"
+        dataset.save_to_disk(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "json", "csv", "tsv", "parquet", "arrow", "saved"])
+def test_every_local_format_gives_the_same_rows(tmp_path, kind):
+    found = [{key: str(value) for key, value in row.items()} for row in rows(write(tmp_path, kind))]
+    assert found == ROWS
+
+
+def test_a_slice_of_a_split(tmp_path):
+    assert rows(write(tmp_path, "jsonl"), split="train[:1]") == ROWS[:1]
+    assert rows(write(tmp_path, "saved"), split="train[1:]") == ROWS[1:]
+
+
+def test_a_folder_of_files_has_splits(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps({"split": split}) + "\n")
+    assert rows(tmp_path, split="test") == [{"split": "test"}]
+
+
+def test_a_generator_by_dotted_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made_here.py").write_text("def make(n=1):\n    for i in range(n):\n        yield {'i': i}\n")
+    assert rows("made_here:make", args={"n": 3}) == [{"i": 0}, {"i": 1}, {"i": 2}]
+    assert rows("made_here.make", args={"n": 3}, split="train[1:]") == [{"i": 1}, {"i": 2}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"path": "absent.jsonl"}, "no such file or folder"),
+        ({"path": "./absent"}, "no such file or folder"),
+        ({"path": "data.jsonl", "split": "tset"}, "no split 'tset'"),
+        ({"path": "notes.txt"}, "the name should end in .jsonl"),
+        ({"path": "empty.jsonl"}, "empty"),
+        ({"path": "broken.jsonl"}, "broken.jsonl"),
+        ({"path": "no_such_module:make"}, "there is no module 'no_such_module'"),
+        ({"path": "rlkit.recipes.addition:problemz"}, "did you mean 'problems'"),
+        ({"path": "rlkit.recipes.addition:problems", "args": {"m": 1}}, "the generator failed: TypeError"),
+        ({"path": "rlkit.recipes.addition:problems", "split": "test"}, "a generator has no split 'test'"),
+        ({"path": "nobody/nothing"}, "the model hub cannot be reached"),
+    ],
+)
+def test_what_cannot_be_loaded_is_told(tmp_path, monkeypatch, fields, said):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "jsonl")
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "broken.jsonl").write_text('{"a": 1}\n{"a": \n')
+    with pytest.raises(RequestError, match=said):
+        sources.load(DataSection(**fields))
+
+
+def test_columns_without_a_hub_are_unknown():
+    assert sources.columns(DataSection(path="nobody/nothing")) is None
+    assert sources.columns(DataSection(path="rlkit.recipes.addition:problems", args={"n": 1})) == ["question", "answer"]

@@ -51,13 +51,13 @@ def rlkit(tmp_path):
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """A Llama of some 60,000 parameters with a chat template, made from scratch."""
+    """A Llama of some 150,000 parameters with a chat template, made from scratch."""
     from rlkit import scratch
     from rlkit.recipe.model import FromScratchSection, TokenizerSection
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     section = FromScratchSection(
-        hidden_size=32,
+        hidden_size=64,  # bitsandbytes packs blocks of 64
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=512,

@@ -1,0 +1,116 @@
+import pytest
+import torch
+
+from rlkit import policy
+from rlkit.errors import RequestError
+from rlkit.recipe.lora import LoraSection
+from rlkit.recipe.model import ModelSection
+
+
+def load(path, lora=None, train=True, **fields):
+    return policy.load(ModelSection(path=str(path), **fields), lora, train)
+
+
+def logits(loaded):
+    ids = torch.tensor([[70, 71, 72, 73]])
+    with torch.no_grad():
+        return loaded.model(ids).logits
+
+
+def test_full_fine_tuning_trains_everything_in_float32(tiny_model):
+    loaded = load(tiny_model)
+    assert all(p.requires_grad and p.dtype is torch.float32 for p in loaded.model.parameters())
+    assert any("are trained (100.00%)" in note for note in loaded.notes)
+    assert not loaded.is_adapter
+
+
+def test_lora_trains_the_adapter_alone_and_changes_nothing_at_first(tiny_model):
+    loaded = load(tiny_model, LoraSection(r=2, target_modules=["q_proj"]))
+    trained = [name for name, p in loaded.model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all("lora_" in name and "q_proj" in name for name in trained)
+    torch.testing.assert_close(logits(loaded), logits(load(tiny_model)))
+
+
+def test_a_saved_adapter_is_loaded_on_its_base_and_trained_on(tiny_model, tmp_path):
+    loaded = load(tiny_model, LoraSection(r=2))
+    for name, p in loaded.model.named_parameters():
+        if "lora_B" in name:
+            p.data.normal_()
+    loaded.save(tmp_path / "adapter")
+    again = load(tmp_path / "adapter", LoraSection(r=2))
+    assert again.is_adapter
+    assert any(p.requires_grad for p in again.model.parameters())
+    torch.testing.assert_close(logits(again), logits(loaded))
+    frozen = load(tmp_path / "adapter", train=False)
+    assert not any(p.requires_grad for p in frozen.model.parameters())
+
+
+def test_what_is_saved_is_safetensors_that_transformers_loads(tiny_model, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    loaded = load(tiny_model)
+    loaded.save(tmp_path / "model")
+    assert not list((tmp_path / "model").glob("*.bin"))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    torch.testing.assert_close(model(torch.tensor([[70, 71, 72, 73]])).logits.detach(), logits(loaded))
+    assert AutoTokenizer.from_pretrained(tmp_path / "model").chat_template == loaded.tokenizer.chat_template
+
+
+def test_four_bits_for_real(tiny_model):
+    pytest.importorskip("bitsandbytes")
+    loaded = load(tiny_model, LoraSection(r=2), load_in_4bit=True)
+    kinds = {type(module).__name__ for module in loaded.model.modules()}
+    assert "Linear4bit" in kinds
+    loss = loaded.model(torch.tensor([[70, 71, 72]]), labels=torch.tensor([[70, 71, 72]])).loss
+    loss.backward()
+    assert any(p.grad is not None for name, p in loaded.model.named_parameters() if "lora_A" in name)
+
+
+def test_a_base_model_gets_chatml(tiny_model, tmp_path):
+    from transformers import AutoTokenizer
+
+    bare = AutoTokenizer.from_pretrained(tiny_model)
+    bare.chat_template = None
+    policy.load(ModelSection(path=str(tiny_model))).model.save_pretrained(tmp_path / "base")
+    bare.save_pretrained(tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").unlink(missing_ok=True)
+    loaded = load(tmp_path / "base", chat_template="chatml")
+    text = loaded.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "hi"}], tokenize=False, add_generation_prompt=True
+    )
+    assert text == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    assert loaded.tokenizer.eos_token == "<|im_end|>"
+    assert loaded.model.generation_config.eos_token_id == loaded.tokenizer.eos_token_id
+    assert loaded.model.get_input_embeddings().num_embeddings >= len(loaded.tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("asked", "frozen", "dtype", "said"),
+    [
+        ("auto", False, torch.float32, "small updates are lost"),
+        ("auto", True, torch.float32, "on a CPU"),
+        ("float32", True, torch.float32, "as asked"),
+        ("float16", True, torch.float16, "overflows easily"),
+    ],
+)
+def test_the_dtype_is_chosen_and_said(asked, frozen, dtype, said):
+    if torch.cuda.is_available():
+        pytest.skip("tells of the choice on a CPU")
+    chosen, note = policy.choose_dtype(asked, frozen)
+    assert chosen is dtype
+    assert said in note
+
+
+def test_what_is_no_model_is_refused(tiny_model, tmp_path):
+    with pytest.raises(RequestError, match="there is no such folder"):
+        load(tmp_path / "absent")
+    with pytest.raises(RequestError, match=r"no config\.json"):
+        load(tmp_path)
+    with pytest.raises(RequestError, match="the hub cannot be reached"):
+        load("nobody/nothing")
+    with pytest.raises(RequestError, match="target_modules 'q_prjo'"):
+        load(tiny_model, LoraSection(target_modules="q_prjo"))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(RequestError, match="tokenizer"):
+        load(tmp_path)

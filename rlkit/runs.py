@@ -47,8 +47,8 @@ class RunDirectory:
         Raises:
             RequestError: There is no run, or its recipe is another one.
         """
-        if not (path / "recipe.yaml").exists():
-            raise RequestError(f"--resume: {path} holds no run (no recipe.yaml); leave out --resume to start one there")
+        if not is_run(path):
+            raise RequestError(f"--resume: {path} holds no run; leave out --resume to start one there")
         was, now = yaml.safe_load((path / "recipe.yaml").read_text()), yaml.safe_load(resolved(recipe))
         changed = sorted(_differences(was, now))
         if changed:

@@ -9,8 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "rlkit"
 LAYERS = [
-    {"errors", "names", "signature", "answers", "intervals", "prompts", "progress", "hub"},
-    {"registry", "environment"},
+    {"errors", "names", "signature", "answers", "intervals", "progress", "hub"},
+    {"registry", "environment", "prompts"},
     {"plugins"},
     {"recipe"},
     {"sources", "scoring", "scratch", "policy", "runs"},

@@ -98,7 +98,6 @@ def test_env_tells_versions_and_hardware(rlkit):
 
 def test_the_schema_accepts_the_shipped_recipes(rlkit):
     import yaml
-    from pydantic import TypeAdapter  # noqa: F401
 
     from rlkit.recipe.files import builtin
 

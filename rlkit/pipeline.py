@@ -4,16 +4,13 @@ import contextlib
 import importlib.util
 import logging
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlkit import data, policy, scratch, sources
-from rlkit.errors import RequestError
+from rlkit import data, policy, scratch
+from rlkit.plan import Plan
 from rlkit.policy import Policy
 from rlkit.progress import Progress, duration
-from rlkit.recipe import checks
-from rlkit.recipe.batch import generation_batch
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.recipe import Recipe, Stage
 from rlkit.runs import RunDirectory, is_run
@@ -21,76 +18,6 @@ from rlkit.scoring import RewardStack
 
 if TYPE_CHECKING:
     from rlkit.evaluation import Measurement
-
-
-@dataclass
-class Plan:
-    """A recipe that was found to work: its stages, the rows of each, its rewards, TRL's configuration."""
-
-    recipe: Recipe
-    stages: list[Stage]
-    rows: dict[int, Any]
-    rewards: dict[int, list[Any]]
-
-    @classmethod
-    def make(cls, recipe: Recipe, stages: list[Stage] | None = None) -> "Plan":
-        """Load the data and check it, and that the models exist; nothing is written.
-
-        Args:
-            recipe: From `rlkit.recipe.load`.
-            stages: Other stages than the recipe's own.
-
-        Raises:
-            RequestError: With everything that is wrong with data and models at once.
-        """
-        stages = stages or recipe.resolved()
-        problems: list[str] = []
-        rows: dict[int, Any] = {}
-        rewards: dict[int, list[Any]] = {}
-        loaded: dict[str, Any] = {}
-        for stage in stages:
-            rewards[stage.index] = checks.stack(recipe, stage) if stage.kind != "sft" else []
-            try:
-                source = stage.data.model_dump_json(include={"path", "name", "split", "revision", "args"})
-                if source not in loaded:
-                    loaded[source] = sources.load(stage.data, recipe._folder)
-                rows[stage.index] = loaded[source]
-                needed = [column for reward, _ in rewards[stage.index] for column in reward.columns]
-                has = rows[stage.index].column_names
-                problems += [
-                    f"stage {stage.name!r}: {said}" for said in data.missing(stage.data, has, stage.kind, needed)
-                ]
-                if stage.model is not None and stage.model.path:
-                    policy.exists(stage.model.path, stage.model.revision)
-            except RequestError as error:
-                problems.append(str(error))
-            problems += _hardware(stage)
-        if problems:
-            raise RequestError("\n".join(dict.fromkeys(problems)))
-        return cls(recipe, stages, rows, rewards)
-
-    def measured_on_training_rows(self) -> list[Stage]:
-        """Eval stages whose rows are those of a training stage."""
-        trained = [self.rows[stage.index] for stage in self.stages if stage.kind != "eval"]
-        return [s for s in self.stages if s.kind == "eval" and any(self.rows[s.index] is rows for rows in trained)]
-
-    def configure(self, run: RunDirectory) -> dict[int, Any]:
-        """TRL's configuration of every training stage.
-
-        Raises:
-            RequestError: TRL refuses a field.
-        """
-        from rlkit.training import grpo, sft
-
-        made = {}
-        for stage in self.stages:
-            where = run.checkpoints(stage)
-            if stage.kind == "sft":
-                made[stage.index] = sft.config(stage, self.recipe.seed, where)
-            elif stage.kind == "grpo":
-                weights = [weight for _, weight in self.rewards[stage.index]]
-                made[stage.index] = grpo.config(stage, self.recipe.seed, where, weights)
-        return made
 
 
 def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progress | None = None) -> RunDirectory:
@@ -115,7 +42,7 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
         import torch
 
         torch.set_num_threads(recipe.threads)
-    configs = plan.configure(RunDirectory(run_dir))
+    configs = configurations(plan, RunDirectory(run_dir))
     for stage in plan.measured_on_training_rows():
         progress.say(f"warning: stage {stage.name!r} measures on rows that are trained on; set eval.data")
     run = RunDirectory.resume(run_dir, recipe) if resume else RunDirectory.create(run_dir, recipe)
@@ -135,6 +62,25 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
         _draw(run, progress)
     progress.say(f"done in {duration(time.monotonic() - started)}: {run.path}")
     return run
+
+
+def configurations(plan: Plan, run: RunDirectory) -> dict[int, Any]:
+    """TRL's configuration of every training stage, by stage index.
+
+    Raises:
+        RequestError: TRL refuses a field.
+    """
+    from rlkit.training import grpo, sft
+
+    made = {}
+    for stage in plan.stages:
+        where = run.checkpoints(stage)
+        if stage.kind == "sft":
+            made[stage.index] = sft.config(stage, plan.recipe.seed, where)
+        elif stage.kind == "grpo":
+            weights = [weight for _, weight in plan.rewards[stage.index]]
+            made[stage.index] = grpo.config(stage, plan.recipe.seed, where, weights)
+    return made
 
 
 def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: Progress | None = None) -> "Measurement":
@@ -165,7 +111,7 @@ def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: P
     loaded = policy.load(stage.model, train=False)
     for note in loaded.notes:
         progress.say(note)
-    prepared = data.prompts(plan.rows[stage.index], stage.data, loaded.tokenizer)
+    prepared = plan.rows[stage.index]
     progress.say(f"data: {prepared}")
     stack = RewardStack(plan.rewards[stage.index], recipe.max_error_rate, data.prefill(stage.data, loaded.tokenizer))
     from rlkit.evaluation import measure
@@ -191,8 +137,7 @@ def _run_stage(plan: Plan, stage: Stage, run: RunDirectory, config: Any, progres
     loaded = _load(plan, stage, run)
     for note in loaded.notes:
         progress.say(f"  {note}")
-    make = data.demonstrations if stage.kind == "sft" else data.prompts
-    prepared = make(plan.rows[stage.index], stage.data, loaded.tokenizer)
+    prepared = plan.rows[stage.index]
     progress.say(f"  data: {prepared}")
     prefill = data.prefill(stage.data, loaded.tokenizer)
     if prefill and stage.kind != "sft":
@@ -207,9 +152,7 @@ def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
     """The policy that a stage starts from: its own model, a new one, or what the stage before left."""
     section, train_it = stage.model, stage.kind != "eval"
     if section is not None and section.from_scratch:
-        tokenizer = scratch.make_tokenizer(
-            section.from_scratch.tokenizer, data.texts(plan.rows[stage.index], stage.data)
-        )
+        tokenizer = plan.tokenizers[stage.index]
         model = scratch.make_model(section.from_scratch, tokenizer, plan.recipe.seed)
         size = sum(p.numel() for p in model.parameters())
         note = (
@@ -259,7 +202,6 @@ def _train(
     else:
         from rlkit.training import grpo
 
-        _enough_prompts(stage, config, len(prepared.dataset))
         trainer = grpo.train(loaded, prepared.dataset, config, stack, run, callback, checkpoint)
     trainer.save_model(str(run.folder(stage)))
     for name in ("training_args.bin", "README.md"):  # a pickle, and a card with nothing in it but a local path
@@ -270,29 +212,6 @@ def _train(
     if any(stack.errors.values()):
         metrics["reward_errors"] = {name: count for name, count in stack.errors.items() if count}
     return metrics
-
-
-def _enough_prompts(stage: Stage, config: Any, prompts: int) -> None:
-    need = generation_batch(stage.training, config.world_size) // stage.generation.num_generations
-    if prompts < need:
-        raise RequestError(
-            f"stage {stage.name!r}: {need} prompts are generated for at a time, and the data has {prompts}: "
-            f"lower training.per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations"
-        )
-
-
-def _hardware(stage: Stage) -> list[str]:
-    """What is known not to work on this machine."""
-    if stage.kind != "grpo":
-        return []
-    import torch
-    import trl
-
-    if trl.__version__.startswith("1.15.") and not torch.cuda.is_available():
-        return [
-            f"TRL {trl.__version__} cannot train GRPO on a CPU (its fused head needs Triton): pip install trl==1.16.0"
-        ]
-    return []
 
 
 def _quiet() -> None:

@@ -89,7 +89,7 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
     base = adapter["base_model_name_or_path"] if adapter else path
     if adapter:
         exists(base)
-    tokenizer = load_tokenizer(path if not adapter or _has_tokenizer(path) else base, section.revision)
+    tokenizer = load_tokenizer(section)
     frozen = lora is not None or adapter is not None or not train
     dtype, note = choose_dtype(section.dtype, frozen)
     import transformers
@@ -113,7 +113,7 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
         raise RequestError(f"model {base}: it cannot be loaded: {said}") from error
     policy = Policy(model, tokenizer, [note])
     if section.chat_template:
-        set_chat_template(policy, section.chat_template)
+        _fit(policy)
     if adapter:
         import peft
 
@@ -125,42 +125,43 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
     return policy
 
 
-def load_tokenizer(path: str, revision: str | None = None) -> Any:
-    """The tokenizer of a model, set to pad on the left, as generation needs.
+def load_tokenizer(section: ModelSection) -> Any:
+    """The tokenizer of a model, set to pad on the left, as generation needs, with the chat template that it is given.
+
+    ChatML's two tokens are added where the vocabulary lacks them, and the end of a turn ends a completion.
 
     Raises:
-        RequestError: There is none.
+        RequestError: There is none, or no such template.
     """
     import transformers
 
+    path = section.path or ""
+    adapter = _adapter_config(path)
+    source = adapter["base_model_name_or_path"] if adapter and not _has_tokenizer(path) else path
+    revision = section.revision if source == path else None
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, revision=revision, padding_side="left")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
     except Exception as error:
         raise RequestError(f"model {path}: it has no tokenizer that loads: {str(error).splitlines()[0]}") from error
+    if section.chat_template == "chatml":
+        tokenizer.chat_template = CHATML
+        tokenizer.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]})
+    elif section.chat_template:
+        if not Path(section.chat_template).is_file():
+            raise RequestError(f"model.chat_template {section.chat_template!r}: neither chatml nor a file")
+        tokenizer.chat_template = Path(section.chat_template).read_text()
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
-def set_chat_template(policy: Policy, template: str) -> None:
-    """Give a base model a chat template: `chatml`, or a Jinja file that its tokenizer has the tokens for.
-
-    ChatML's two tokens are added where the vocabulary lacks them, and the end of a turn ends a completion.
-
-    Raises:
-        RequestError: There is no such file.
-    """
+def _fit(policy: Policy) -> None:
+    """Make room for tokens that a chat template added, and end completions with the tokenizer's end token."""
     model, tokenizer = policy.model, policy.tokenizer
-    if template != "chatml":
-        if not Path(template).is_file():
-            raise RequestError(f"model.chat_template {template!r}: neither chatml nor a file")
-        tokenizer.chat_template = Path(template).read_text()
-        return
-    tokenizer.chat_template = CHATML
-    added = tokenizer.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]})
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+    more = len(tokenizer) - model.get_input_embeddings().num_embeddings
+    if more > 0:
         model.resize_token_embeddings(len(tokenizer))
-        policy.notes.append(f"chat template chatml: {added} tokens added, their embeddings are new")
+        policy.notes.append(f"chat template: {more} tokens added, their embeddings are new")
     model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
 
 

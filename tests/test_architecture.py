@@ -15,7 +15,7 @@ LAYERS = [
     {"recipe"},
     {"sources", "scoring", "scratch", "policy", "runs"},
     {"data", "engines", "curves", "report"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "plan"},
     {"pipeline", "validation"},
     {"cli"},
 ]

@@ -5,6 +5,7 @@ from rlkit import data
 from rlkit.errors import RequestError
 from rlkit.policy import load_tokenizer
 from rlkit.recipe.data import AnswerRule, DataSection
+from rlkit.recipe.model import ModelSection
 
 ROWS = [
     {"q": "1+1?", "a": "so #### 2", "n": 1},
@@ -18,12 +19,12 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_model):
-    return load_tokenizer(str(tiny_model))
+    return load_tokenizer(ModelSection(path=str(tiny_model)))
 
 
 @pytest.fixture
 def base_tokenizer(tiny_model):
-    plain = load_tokenizer(str(tiny_model))
+    plain = load_tokenizer(ModelSection(path=str(tiny_model)))
     plain.chat_template = None
     return plain
 
@@ -82,7 +83,7 @@ def test_prompts_are_conversations_with_a_chat_template_and_texts_without(tokeni
 
 
 def test_a_template_that_refuses_a_system_message_gets_it_with_the_question(tokenizer, tiny_model):
-    strict = load_tokenizer(str(tiny_model))
+    strict = load_tokenizer(ModelSection(path=str(tiny_model)))
     strict.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}" + str(
         tokenizer.chat_template
     )
@@ -150,7 +151,7 @@ def test_the_chat_template_is_applied_once_and_as_trl_applies_it(tokenizer, tiny
 
 def test_what_a_template_writes_of_the_answer_is_told(tokenizer, tiny_model):
     assert data.prefill(section(), tokenizer) == ""
-    thinking = load_tokenizer(str(tiny_model))
+    thinking = load_tokenizer(ModelSection(path=str(tiny_model)))
     thinking.chat_template = str(tokenizer.chat_template) + "{% if add_generation_prompt %}{{ '<think>\n' }}{% endif %}"
     assert data.prefill(section(), thinking) == "<think>\n"
 

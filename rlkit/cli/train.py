@@ -60,12 +60,13 @@ def command(
     if accelerate and not dry_run:
         context.exit(_launch(accelerate, recipe, overrides, plugins, run_dir, resume))
     from rlkit import pipeline
+    from rlkit.plan import Plan
 
     if dry_run:
-        plan = pipeline.Plan.make(loaded)
-        plan.configure(RunDirectory(run_dir))
+        plan = Plan.make(loaded)
+        pipeline.configurations(plan, RunDirectory(run_dir))
         for stage in plan.stages:
-            click.echo(f"stage {stage.index} {stage.name}: {len(plan.rows[stage.index]):,} rows", err=True)
+            click.echo(f"stage {stage.index} {stage.name}: {plan.rows[stage.index]}", err=True)
         click.echo(resolved(loaded), nl=False)
         return
     try:

@@ -1,0 +1,51 @@
+# make setup       .venv with rlkit and all it needs, at the locked versions (LOCK=locks/gpu.txt on a GPU machine)
+# make quickstart  from nothing to a model that GRPO made better, in some three minutes on two cores
+# make check       lint, format, types
+# make test        the whole test suite
+# make resolve     do the nine packages that rlkit stands on still resolve together?
+
+PYTHON ?= python3
+LOCK ?= locks/cpu.txt
+BIN := .venv/bin
+OLDEST_TRL := 1.14.2
+
+.PHONY: setup quickstart check test test-fast test-oldest resolve lock clean
+
+setup: .venv/.installed
+
+.venv/.installed: pyproject.toml $(LOCK)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rlkit needs Python 3.11 or newer: make setup PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+quickstart: setup
+	$(BIN)/rlkit train quickstart
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-fast: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+# The other end of the range of TRL that pyproject admits, laid over the environment.
+test-oldest: setup
+	test -d .venv/trl-$(OLDEST_TRL) || $(BIN)/python -m pip install --quiet --no-deps --target .venv/trl-$(OLDEST_TRL) trl==$(OLDEST_TRL)
+	PYTHONPATH=.venv/trl-$(OLDEST_TRL) $(BIN)/python -m pytest tests/recipe/test_trl_fields.py tests/recipe/test_batch.py tests/training
+
+resolve: setup
+	$(BIN)/python locks/lock.py resolve
+
+lock: setup
+	$(BIN)/python locks/lock.py cpu
+	$(BIN)/python locks/lock.py gpu
+
+clean:
+	rm -rf .venv build dist *.egg-info

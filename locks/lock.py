@@ -1,0 +1,52 @@
+"""Resolves rlkit with its extras, afresh, and writes the lock files.
+
+    python locks/lock.py resolve   do the nine packages still resolve together? (make resolve)
+    python locks/lock.py cpu       write locks/cpu.txt: what `make setup` installs
+    python locks/lock.py gpu       write locks/gpu.txt: vLLM and Unsloth beside TRL
+
+Nothing is installed: pip resolves, and says what it would take.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+NINE = ("trl", "peft", "vllm", "unsloth", "torch", "transformers", "datasets", "bitsandbytes", "accelerate")
+WANTED = {
+    # TRL 1.15 cannot train GRPO on a CPU, so the CPU lock takes the end of the range above it.
+    "cpu": [".[dev]", "torch==2.13.0", "trl==1.16.0", "transformers==5.17.0", "math-verify[antlr4_13_2]==0.9.0"],
+    "gpu": [".[all-gpu,dev]", "torch==2.13.0"],
+}
+
+
+def resolve(requirements: list[str]) -> dict[str, str]:
+    """Name -> version of all that pip would install for the requirements; ends the program where it cannot."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        command = ["-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", report.name]
+        done = subprocess.run([sys.executable, *command, *requirements], cwd=HERE.parent)
+        if done.returncode:
+            sys.exit(f"{' '.join(requirements)} does not resolve")
+        installed = json.loads(Path(report.name).read_text())["install"]
+    versions = {item["metadata"]["name"].lower().replace("_", "-"): item["metadata"]["version"] for item in installed}
+    versions.pop("rlkit", None)
+    return {name: version.partition("+")[0] for name, version in sorted(versions.items())}
+
+
+def main(what: str) -> None:
+    """Do as the module's docstring says."""
+    if what == "resolve":
+        versions = resolve(WANTED["gpu"])
+        missing = [name for name in NINE if name not in versions]
+        for name in NINE:
+            print(f"{name:<14} {versions.get(name, 'MISSING')}")
+        sys.exit(f"not in the resolved set: {', '.join(missing)}" if missing else 0)
+    header = f"# Resolved by `python locks/lock.py {what}`; install with: pip install -r locks/{what}.txt\n"
+    lines = [f"{name}=={version}\n" for name, version in resolve(WANTED[what]).items()]
+    (HERE / f"{what}.txt").write_text(header + "".join(lines))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 and sys.argv[1] in (*WANTED, "resolve") else sys.exit(__doc__))

@@ -1,0 +1,106 @@
+"""A recipe that was found to work: its rows prepared, its rewards configured, its models there. Nothing is written."""
+
+import os
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from rlkit import data, policy, scratch, sources
+from rlkit.data import Prepared
+from rlkit.errors import RequestError
+from rlkit.recipe import checks
+from rlkit.recipe.batch import generation_batch
+from rlkit.recipe.recipe import Recipe, Stage
+from rlkit.registry import Reward
+
+
+@dataclass
+class Plan:
+    """The stages of a recipe and, by stage index, what each needs."""
+
+    recipe: Recipe
+    stages: list[Stage]
+    rewards: dict[int, list[tuple[Reward, float]]] = field(default_factory=dict)
+    rows: dict[int, Prepared] = field(default_factory=dict)
+    tokenizers: dict[int, Any] = field(default_factory=dict)
+    read: dict[int, str] = field(default_factory=dict)
+    """What each stage's rows were read from, to tell which stages share them."""
+
+    @classmethod
+    def make(cls, recipe: Recipe, stages: list[Stage] | None = None) -> "Plan":
+        """Load and prepare the data of every stage, and see that the models exist.
+
+        Args:
+            recipe: From `rlkit.recipe.load`.
+            stages: Other stages than the recipe's own.
+
+        Raises:
+            RequestError: With everything that is wrong with data and models at once.
+        """
+        plan = cls(recipe, stages or recipe.resolved())
+        problems: list[str] = []
+        loaded: dict[str, Any] = {}
+        for stage in plan.stages:
+            plan.rewards[stage.index] = checks.stack(recipe, stage) if stage.kind != "sft" else []
+            try:
+                plan._prepare(stage, loaded)
+            except RequestError as error:
+                problems += [line if stage.name in line else f"stage {stage.name!r}: {line}" for line in [str(error)]]
+        if problems:
+            raise RequestError("\n".join(dict.fromkeys(problems)))
+        return plan
+
+    def _prepare(self, stage: Stage, loaded: dict[str, Any]) -> None:
+        _can_run(stage)
+        section = stage.data
+        source = section.model_dump_json(include={"path", "name", "split", "revision", "args"})
+        if source not in loaded:
+            loaded[source] = sources.load(section, self.recipe._folder)
+        rows, self.read[stage.index] = loaded[source], source
+        needed = [column for reward, _ in self.rewards[stage.index] for column in reward.columns]
+        missing = data.missing(section, rows.column_names, stage.kind, needed)
+        if missing:
+            raise RequestError("\n".join(f"stage {stage.name!r}: {said}" for said in missing))
+        model = stage.model
+        if model is not None and model.from_scratch:
+            tokenizer = scratch.make_tokenizer(model.from_scratch.tokenizer, data.texts(rows, section))
+        elif model is not None:
+            policy.exists(model.path or "", model.revision)
+            tokenizer = policy.load_tokenizer(model)
+        else:
+            before = [index for index in self.tokenizers if index < stage.index]
+            if not before:
+                return  # the stage before failed, and that is said already
+            tokenizer = self.tokenizers[max(before)]
+        self.tokenizers[stage.index] = tokenizer
+        make = data.demonstrations if stage.kind == "sft" else data.prompts
+        self.rows[stage.index] = make(rows, section, tokenizer)
+        if stage.kind == "grpo":
+            _enough_prompts(stage, len(self.rows[stage.index].dataset))
+
+    def measured_on_training_rows(self) -> list[Stage]:
+        """Eval stages whose rows are those of a training stage."""
+        trained = {self.read[stage.index] for stage in self.stages if stage.kind != "eval"}
+        return [stage for stage in self.stages if stage.kind == "eval" and self.read[stage.index] in trained]
+
+
+def _enough_prompts(stage: Stage, prompts: int) -> None:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    need = generation_batch(stage.training, processes) // stage.generation.num_generations
+    if prompts < need:
+        raise RequestError(
+            f"stage {stage.name!r}: {need} prompts are generated for at a time, and the data has {prompts}: "
+            f"lower training.per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations"
+        )
+
+
+def _can_run(stage: Stage) -> None:
+    """Raise where this machine is known not to run a stage."""
+    import torch
+
+    version = metadata.version("trl")
+    if stage.kind == "grpo" and version.startswith("1.15.") and not torch.cuda.is_available():
+        raise RequestError(
+            f"stage {stage.name!r}: TRL {version} cannot train GRPO on a CPU (its fused head needs Triton): "
+            f"pip install trl==1.16.0"
+        )

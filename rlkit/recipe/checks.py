@@ -116,7 +116,7 @@ def _stage(stage: Stage) -> Iterator[Problem]:
     model = stage.model
     if model is None:
         return
-    if stage.index == 1 and not model.path and not model.from_scratch:
+    if not model.path and not model.from_scratch:
         yield Problem(("model",), "there is no model: set model.path (a hub id or a folder) or model.from_scratch")
     if model.load_in_4bit:
         if stage.lora is None and stage.kind != "eval":

@@ -92,12 +92,13 @@ class Recipe(Section):
         """Every stage with what it inherits, in order. Names are unique: the kind, numbered where it repeats."""
         entries = self.stages or [StageEntry.model_validate({"grpo" if self.rewards else "sft": {}})]
         names = [entry.body.name or entry.kind for entry in entries]
-        stages = []
+        stages: list[Stage] = []
         for index, entry in enumerate(entries, start=1):
             body, kind, name = entry.body, entry.kind, names[index - 1]
             if not body.name and names.count(name) > 1:
                 name = f"{name}{1 + names[: index - 1].count(name)}"
             training = getattr(body, "training", {})
+            trained = any(stage.kind != "eval" for stage in stages)
             evaluation = inherit(EvalSection(), self.eval, body if kind == "eval" else None, fields=EvalSection)
             inherited = self.eval.data if self.eval and kind == "eval" else None
             base_lora = self.lora if kind != "eval" else None
@@ -107,7 +108,7 @@ class Recipe(Section):
                     kind=kind,
                     name=name,
                     index=index,
-                    model=body.model or (self.model if index == 1 else None),
+                    model=body.model or (None if trained else self.model),
                     lora=inherit(LoraSection(), base_lora, own_lora) if base_lora or own_lora else None,
                     data=inherit(DataSection(), self.data, inherited, body.data),
                     rewards=reward_entries(getattr(body, "rewards", None) or self.rewards),

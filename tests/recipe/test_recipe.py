@@ -36,6 +36,11 @@ def test_stages_inherit_and_overlay():
     assert third.lora is None
 
 
+def test_the_recipes_model_is_there_until_a_stage_has_trained():
+    stages = resolve(model={"path": "m"}, rewards=["length"], stages=["eval", "grpo", "eval"])
+    assert [stage.model.path if stage.model else None for stage in stages] == ["m", "m", None]
+
+
 def test_stages_of_a_kind_are_numbered_and_names_must_differ(recipe_file):
     names = [stage.name for stage in resolve(rewards=["length"], stages=["eval", "grpo", "eval"])]
     assert names == ["eval1", "grpo", "eval2"]

@@ -16,7 +16,7 @@ def write(run: RunDirectory) -> Path:
     """Write the page of a run, from what its directory holds; returns its path."""
     import jinja2
 
-    template = importlib.resources.files("rlkit").joinpath("templates/report.html").read_text()
+    template = importlib.resources.files("rlkit").joinpath("report.html").read_text()
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["duration"] = duration
     picture = run.path / "curves.png"

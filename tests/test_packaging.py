@@ -39,6 +39,8 @@ def test_the_wheel_installs_in_a_fresh_environment_and_lists_its_rewards(tmp_pat
     names = {row["name"]: row["source"] for row in json.loads(listed)}
     assert set(names) == {"correctness", "format", "int", "length", "soft_format", "strict_format", "xmlcount"}
     assert all(str(tmp_path / "venv") in source for source in names.values())
+    (package,) = (tmp_path / "venv" / "lib").glob("python*/site-packages/rlkit")
+    assert {"report.html", "py.typed"} <= {path.name for path in package.iterdir()}
     recipes = run(rlkit, "ls", "recipes", cwd=shadow, env=environment)
     for recipe in ("quickstart", "gsm8k", "smoltldr-length", "gsm8k-gemma3-1b", "sft-smoltalk"):
         assert recipe in recipes

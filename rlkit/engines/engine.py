@@ -1,10 +1,8 @@
-"""What an engine is, and which one is taken."""
+"""What an engine is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
-
-ENGINES = {"transformers": "transformers' own generate: always there, on any hardware"}
 
 
 @dataclass(frozen=True)
@@ -49,16 +47,3 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free what the engine holds."""
         ...
-
-
-def available() -> dict[str, str]:
-    """The engines by name, each with a line that says what it is."""
-    return dict(ENGINES)
-
-
-def choose(name: str, policy: Any, batch_size: int = 64) -> tuple[Engine, str]:
-    """The engine of that name (or the best that is installed, for auto), and why it was taken."""
-    from rlkit.engines.transformers import TransformersEngine
-
-    why = "engine transformers" + (": it needs nothing installed" if name == "auto" else ", as asked")
-    return TransformersEngine(policy, batch_size), why

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from rlkit.progress import Progress, duration
 from rlkit.recipe.recipe import Stage
@@ -44,6 +44,13 @@ class RunCallback(TrainerCallback):
         shown["tokens"] = row.get("completions/mean_length")
         parts += [f"{name} {value:.3g}" for name, value in shown.items() if isinstance(value, int | float)]
         return "  ".join([*parts, f"{duration(rate * (state.max_steps - state.global_step))} left"])
+
+
+def go(trainer: Any, checkpoint: Path | None) -> Any:
+    """Train, from a checkpoint where there is one, without TRL's own lines; returns the trainer."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return trainer
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rlkit.policy import Policy
@@ -12,7 +11,7 @@ from rlkit.registry import text_of
 from rlkit.runs import RunDirectory
 from rlkit.scoring import RewardStack, Scores
 from rlkit.training.arguments import arguments, build
-from rlkit.training.callback import RunCallback
+from rlkit.training.callback import RunCallback, go
 
 SAMPLING = (
     "num_generations",
@@ -68,9 +67,7 @@ def train(
         processing_class=policy.tokenizer,
         callbacks=[callback],
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return trainer
+    return go(trainer, checkpoint)
 
 
 def _rows(batch: dict[str, Any], scores: Scores, stack: RewardStack) -> list[dict[str, Any]]:

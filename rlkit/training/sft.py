@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
 from rlkit.training.arguments import arguments, build
-from rlkit.training.callback import RunCallback
+from rlkit.training.callback import RunCallback, go
 
 
 def config(stage: Stage, seed: int, output: Path) -> SFTConfig:
@@ -38,6 +37,4 @@ def train(policy: Policy, dataset: Any, args: SFTConfig, callback: RunCallback, 
         processing_class=policy.tokenizer,
         callbacks=[callback],
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return trainer
+    return go(trainer, checkpoint)

@@ -15,6 +15,7 @@ from rlkit import answers, reward
         ("<answer>41</answer>", {"answer": "4"}, 0.0),
         ("<reasoning>it is 4", {"answer": "4"}, 0.0),
         ("", {"answer": "4"}, 0.0),
+        ("<answer></answer>", {"answer": ""}, 0.0),
         ("<answer>4</answer>", {"answer": None}, None),
     ],
 )
@@ -30,7 +31,8 @@ def correctness(completion: str, answer: object) -> float | None:
     if answer is None:
         return None
     found = answers.extract(completion)
-    return float(found is not None and answers.normalise(found.text) == answers.normalise(str(answer)))
+    given = answers.normalise(found.text) if found else ""
+    return float(given != "" and given == answers.normalise(str(answer)))
 
 
 @reward(
@@ -54,4 +56,4 @@ def int_reward(completion: str) -> float:
     Source: the Hugging Face course, whose version takes digits alone and so no negative number.
     """
     found = answers.extract(completion, answers.EXPLICIT)
-    return float(found is not None and bool(re.fullmatch(r"-?\d+", answers.normalise(found.text))))
+    return float(found is not None and bool(re.fullmatch(r"-?[0-9]+", answers.normalise(found.text))))

@@ -1,7 +1,5 @@
 """Format: is the completion laid out as the system prompt asked?"""
 
-import re
-
 from rlkit import reward
 
 _COURSE = ("reasoning", "answer")
@@ -28,7 +26,7 @@ def format_reward(completion: str, *, sections: list[str] = ["think", "answer"])
     Source: the format reward of DeepSeek-R1 (arXiv 2501.12948, section 2.2.2). open-r1's version also
     takes text after the last section and empty sections.
     """
-    return float(_is_sections(completion, tuple(sections)))
+    return float(bool(sections) and _is_sections(completion, tuple(sections)))
 
 
 @reward(
@@ -50,7 +48,8 @@ def soft_format(completion: str) -> float:
     Source: the Hugging Face course; its pattern gives 0 to every completion with a newline inside a section.
     """
     start, end = completion.find("<reasoning>"), completion.rfind("</answer>")
-    return float(start >= 0 <= end and _is_sections(completion[start : end + len("</answer>")], _COURSE))
+    once = all(completion.count(tag) == 1 for tag in ("<reasoning>", "</reasoning>", "<answer>", "</answer>"))
+    return float(once and _is_sections(completion[start : end + len("</answer>")], _COURSE))
 
 
 @reward(
@@ -71,8 +70,9 @@ def strict_format(completion: str) -> float:
     Range: 0 or 1. None: never.
     Source: the Hugging Face course; its pattern gives 0 to reasoning of more than one line.
     """
-    layout = "<reasoning>\n(.+)\n</reasoning>\n<answer>\n(.+)\n</answer>\n?"
-    return float(bool(re.fullmatch(layout, completion, re.DOTALL)) and _is_sections(completion, _COURSE))
+    text = completion.removesuffix("\n")
+    lines = text.startswith("<reasoning>\n") and "\n</reasoning>\n<answer>\n" in text and text.endswith("\n</answer>")
+    return float(lines and _is_sections(completion, _COURSE))
 
 
 def _is_sections(text: str, sections: tuple[str, ...]) -> bool:
@@ -83,7 +83,7 @@ def _is_sections(text: str, sections: tuple[str, ...]) -> bool:
         if text.count(opening) != 1 or text.count(closing) != 1:
             return False
         begin, end = text.index(opening), text.index(closing)
-        if text[at:begin].strip() or not text[begin + len(opening) : end].strip():
+        if begin < at or text[at:begin].strip() or not text[begin + len(opening) : end].strip():
             return False
         at = end + len(closing)
     return at == len(text)

@@ -42,6 +42,8 @@ class Length:
             raise ValueError("set target, or minimum and maximum, not both")
         if target is None and minimum is None and maximum is None:
             raise ValueError("set a target, a minimum or a maximum, such as {length: {target: 50}}")
+        if any(bound is not None and bound < 0 for bound in (target, minimum, maximum)):
+            raise ValueError("a length is 0 or more")
         if minimum is not None and maximum is not None and minimum > maximum:
             raise ValueError(f"minimum {minimum} is above maximum {maximum}")
         if target is not None:

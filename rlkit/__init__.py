@@ -4,7 +4,8 @@
 or a module named for the one thing it holds.
 """
 
-from rlkit.registry import Reward, reward
+from rlkit.function import Reward
+from rlkit.registry import reward
 
 __version__ = "0.1.0"
 __all__ = ["Reward", "__version__", "reward"]

@@ -16,7 +16,11 @@ THINKING = {
     "<reasoning>": "</reasoning>",
     "<|begin_of_thought|>": "<|end_of_thought|>",
 }
-NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
+NUMBER = r"[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)(?:/[0-9]+)?"
+
+
+AROUND = " \t\r\n*_`"
+"""White space and the marks of Markdown's emphasis, which are no part of an answer."""
 
 
 class Answer(NamedTuple):
@@ -40,9 +44,10 @@ def extract(completion: str, rules: Sequence[str] | None = None) -> Answer | Non
         found = RULES[name](completion, start)
         if found is not None:
             begin, end = found
-            text = completion[begin:end]
-            begin += len(text) - len(text.lstrip())
-            return Answer(text.strip(), name, begin, begin + len(text.strip()))
+            begin += len(completion[begin:end]) - len(completion[begin:end].lstrip(AROUND))
+            text = completion[begin:end].rstrip(AROUND)
+            if text or name == "tag":  # an empty tag is an answer: none
+                return Answer(text, name, begin, begin + len(text))
     return None
 
 
@@ -88,7 +93,7 @@ def _pattern(pattern: str) -> Callable[[str, int], tuple[int, int] | None]:
         last = None
         for last in compiled.finditer(text, start):  # noqa: B007
             pass
-        return last.span(1) if last else None
+        return last.span(last.lastindex or 0) if last else None
 
     return rule
 
@@ -97,8 +102,8 @@ RULES: dict[str, Callable[[str, int], tuple[int, int] | None]] = {
     "tag": _tag,
     "boxed": _boxed,
     "hash": _pattern(r"####[ \t]*([^\n]+)"),
-    "phrase": _pattern(r"(?:^a:|\banswer(?: is)?:|\banswer is)[ \t]*([^\n]+?)\.?[ \t]*$"),
-    "number": _pattern(rf"({NUMBER})"),
+    "phrase": _pattern(r"(?:^a:|\banswer(?: is)?:|\banswer is\b(?!:))[\s*_]*([^\n]*?\w[^\n]*?)\.?[ \t]*$"),
+    "number": _pattern(rf"(?<![0-9.])({NUMBER})|(?<=[0-9]-)({NUMBER})"),
 }
 """The rules by name, in their default order."""
 
@@ -109,10 +114,11 @@ EXPLICIT = ("tag", "boxed", "hash", "phrase")
 def normalise(text: str) -> str:
     """A form in which equal answers are equal texts.
 
-    Spaces, case, a final full stop, dollar signs and thousands separators do not count, and a
-    number is written in its shortest way: "1,200.50", "$1200.5" and "1200.5" are one answer.
+    White space around it and how much of it stands between words, case, a final full stop, dollar signs and
+    thousands separators do not count, and a number is written in its shortest way: "1,200.50", "$1200.5" and
+    "1200.5" are one answer.
     """
-    text = " ".join(text.split()).strip().rstrip(".").strip("$ ").casefold()
+    text = " ".join(text.split()).rstrip(".").replace("\\$", "$").replace("\u2212", "-").strip("$ ").casefold()
     number = text.replace("$", "")
     if re.fullmatch(NUMBER, number) and "/" not in number:
         whole, _, decimals = number.replace(",", "").lstrip("+").partition(".")

@@ -21,6 +21,8 @@ from rlkit.sources import quiet
 if TYPE_CHECKING:
     from datasets import Dataset
 
+RESERVED = ("completion", "completions", "prompts", "completion_ids", "image", "images")
+"""Columns that mean something else to the trainer; a dataset's own are left out."""
 _REASON = "_left_out"
 
 
@@ -98,8 +100,7 @@ def prompts(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepare
             reason = "with a prompt that is too long"
         return {**made, _REASON: reason}
 
-    dropped = [c for c in ("completion", "completions", "prompts", "completion_ids") if c in dataset.column_names]
-    return _keep(dataset, section, prepare, remove=dropped)
+    return _keep(dataset, section, prepare, remove=[name for name in RESERVED if name in dataset.column_names])
 
 
 def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepared:
@@ -113,6 +114,8 @@ def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> 
 
         def prepare(row: dict[str, Any]) -> dict[str, Any]:
             messages = row.get(column) or []
+            if not isinstance(messages, list) or not all(isinstance(m, dict) and "role" in m for m in messages):
+                raise RequestError(f"data.messages: the column {column!r} holds no conversations ({{role, content}})")
             answered = any(message.get("role") == "assistant" and message.get("content") for message in messages)
             reason = "" if answered else "without an answer of the assistant"
             return {"messages": _with_system(messages, system), _REASON: reason}
@@ -123,6 +126,8 @@ def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> 
         def prepare(row: dict[str, Any]) -> dict[str, Any]:
             prompt, text = make(row), fill(template or "", row)
             reason = "with an empty prompt" if prompt is None else "" if text.strip() else "with an empty completion"
+            if not reason and section.max_prompt_length and len(render(tokenizer, prompt)) > section.max_prompt_length:
+                reason = "with a prompt that is too long"
             completion = [{"role": "assistant", "content": text}] if chat else text
             return {"prompt": prompt or _nothing(section, tokenizer), "completion": completion, _REASON: reason}
 
@@ -135,6 +140,10 @@ def texts(dataset: "Dataset", section: DataSection) -> Iterator[str]:
     for row in dataset:
         if section.messages:
             yield from (message.get("content") or "" for message in row.get(section.messages) or [])
+            continue
+        prompt = row.get(section.prompt)
+        if isinstance(prompt, list):
+            yield from (text for message in prompt if (text := message.get("content")))
             continue
         yield from filter(None, (system, fill(section.prompt, row)))
         if section.completion:
@@ -169,7 +178,10 @@ def fill(template: str, row: dict[str, Any]) -> str:
         return "" if row[template] is None else str(row[template])
     if any(row.get(column) is None for column in _columns_in(template)):
         return ""
-    return template.format_map(row)
+    try:
+        return template.format_map(row)
+    except (ValueError, AttributeError, KeyError, IndexError, TypeError) as error:
+        raise RequestError(f"template {template!r}: {type(error).__name__}: {error}") from None
 
 
 def _columns_in(template: str) -> list[str]:
@@ -194,7 +206,8 @@ def _prompt_maker(section: DataSection, tokenizer: Any) -> Callable[[dict[str, A
         if isinstance(value, list):
             if not chat:
                 raise RequestError("data.prompt: prompts are conversations, and the tokenizer has no chat template")
-            return _with_system(value, system) if value else None
+            asked = any(isinstance(m, dict) and m.get("content") for m in value)
+            return _with_system(value, system) if asked else None
         text = fill(section.prompt, row)
         if not text.strip():
             return None
@@ -244,7 +257,8 @@ def _answer_taker(after: str | None, regex: str | None) -> Callable[[Any], str |
 
 def _keep(dataset: "Dataset", section: DataSection, prepare: Any, remove: list[str]) -> Prepared:
     with quiet():
-        mapped = dataset.map(prepare, remove_columns=remove, load_from_cache_file=False)
+        small = len(dataset) < 200_000  # more go through datasets' cache on disk
+        mapped = dataset.map(prepare, remove_columns=remove, load_from_cache_file=False, keep_in_memory=small)
         reasons = list(mapped[_REASON])
         kept = mapped.select([i for i, reason in enumerate(reasons) if not reason]).remove_columns(_REASON)
     left_out = Counter(reason for reason in reasons if reason)

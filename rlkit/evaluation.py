@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rlkit import answers, data
 from rlkit.engines import Sampling, choose
-from rlkit.intervals import interval, pass_at_k
+from rlkit.intervals import bootstrap, interval, pass_at_k
 from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
 from rlkit.scoring import RewardStack
@@ -90,7 +90,7 @@ def measure(
     for name in stack.names:
         if name != "accuracy":
             metrics |= _mean(name, scores[name], per_prompt)
-    metrics |= _mean("reward", totals, per_prompt)
+    metrics |= _mean("reward", totals, per_prompt, bootstrap)
     limit = generation.max_completion_length
     ends = _ends(policy)
     metrics["clipped"] = sum(len(t) >= limit and t[-1] not in ends for t in generated) / len(generated)
@@ -98,7 +98,9 @@ def measure(
     return Measurement({k: round(v, 6) if isinstance(v, float) else v for k, v in metrics.items()}, samples)
 
 
-def _mean(name: str, values: Sequence[float | None], per_prompt: int) -> dict[str, Any]:
+def _mean(
+    name: str, values: Sequence[float | None], per_prompt: int, between: Callable[..., tuple[float, float]] = interval
+) -> dict[str, Any]:
     """Mean over prompts, with its interval; a None is left out and counted."""
     groups = [values[i : i + per_prompt] for i in range(0, len(values), per_prompt)]
     means = [math.fsum(g) / len(g) for group in groups if (g := [v for v in group if v is not None])]
@@ -106,14 +108,22 @@ def _mean(name: str, values: Sequence[float | None], per_prompt: int) -> dict[st
     counted = {f"{name}_none": none} if none else {}
     if not means:
         return {name: None, **counted}
-    low, high = interval(means)
+    low, high = between(means)
     return {name: math.fsum(means) / len(means), f"{name}_low": low, f"{name}_high": high, **counted}
 
 
 def _of_groups(hits: Sequence[float | None], found: Sequence[Any], k: int) -> dict[str, Any]:
-    """pass@k (any of k correct) and maj@k (the commonest answer correct; the first of equally common ones)."""
-    passed, majority = [], []
+    """pass@k (any of k correct) and maj@k (the commonest answer correct; the first of equally common ones).
+
+    A prompt whose samples could not all be judged is left out, as it is from the accuracy.
+    """
+    passed: list[float | None] = []
+    majority: list[float | None] = []
     for start in range(0, len(hits), k):
+        if any(hit is None for hit in hits[start : start + k]):
+            passed.append(None)
+            majority.append(None)
+            continue
         group = [bool(hit) for hit in hits[start : start + k]]
         passed.append(pass_at_k(k, sum(group), k))
         given = [answers.normalise(a.text) if a else None for a in found[start : start + k]]

@@ -1,6 +1,5 @@
 """Runs a recipe: checks everything that can be checked, then its stages in order, each on what the last one left."""
 
-import contextlib
 import importlib.util
 import logging
 import time
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlkit import data, policy, scratch
+from rlkit.errors import RequestError
 from rlkit.plan import Plan
 from rlkit.policy import Policy
 from rlkit.progress import Progress, duration
@@ -33,7 +33,9 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
         RequestError: Something cannot work; nothing was written.
         RunError: A stage failed; the directory can be resumed.
     """
-    progress = progress or Progress()
+    from accelerate import PartialState
+
+    progress = progress or Progress(quiet=not RunDirectory(run_dir).is_main)
     if not resume and RunDirectory(run_dir).is_main:
         RunDirectory.refuse_existing(run_dir)
     plan = Plan.make(recipe)
@@ -55,8 +57,8 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
         begun = time.monotonic()
         progress.say(f"stage {stage.index}/{len(plan.stages)} {stage.name} ({stage.kind})")
         metrics = _run_stage(plan, stage, run, configs.get(stage.index), progress)
-        _wait_for_everyone()
         run.finish(stage, time.monotonic() - begun, metrics)
+        PartialState().wait_for_everyone()  # the others read what the first wrote
         progress.say(f"  {outcome(metrics)}  in {duration(time.monotonic() - begun)}")
     if run.is_main:
         _draw(run, progress)
@@ -97,6 +99,8 @@ def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: P
     """
     progress = progress or Progress(quiet=True)
     stage = recipe.evaluation()
+    if not stage.rewards:
+        raise RequestError(f"recipe {recipe._name} has no rewards to measure by; add rewards: [...]")
     if samples:
         stage.eval = stage.eval.model_copy(update={"samples": samples})
     path = str(RunDirectory(Path(model)).model()) if is_run(Path(model)) else model
@@ -203,6 +207,7 @@ def _train(
         from rlkit.training import grpo
 
         trainer = grpo.train(loaded, prepared.dataset, config, stack, run, callback, checkpoint)
+    stack.check()
     trainer.save_model(str(run.folder(stage)))
     for name in ("training_args.bin", "README.md"):  # a pickle, and a card with nothing in it but a local path
         (run.folder(stage) / name).unlink(missing_ok=True)
@@ -223,13 +228,6 @@ def _quiet() -> None:
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     logging.getLogger("accelerate").setLevel(logging.ERROR)
-
-
-def _wait_for_everyone() -> None:
-    from accelerate import PartialState
-
-    with contextlib.suppress(Exception):
-        PartialState().wait_for_everyone()
 
 
 def _draw(run: RunDirectory, progress: Progress) -> None:

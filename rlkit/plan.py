@@ -8,10 +8,10 @@ from typing import Any
 from rlkit import data, policy, scratch, sources
 from rlkit.data import Prepared
 from rlkit.errors import RequestError
+from rlkit.function import Reward
 from rlkit.recipe import checks
 from rlkit.recipe.batch import generation_batch
 from rlkit.recipe.recipe import Recipe, Stage
-from rlkit.registry import Reward
 
 
 @dataclass
@@ -51,6 +51,8 @@ class Plan:
         return plan
 
     def _prepare(self, stage: Stage, loaded: dict[str, Any]) -> None:
+        import torch
+
         _can_run(stage)
         section = stage.data
         source = section.model_dump_json(include={"path", "name", "split", "revision", "args"})
@@ -64,9 +66,12 @@ class Plan:
         model = stage.model
         if model is not None and model.from_scratch:
             tokenizer = scratch.make_tokenizer(model.from_scratch.tokenizer, data.texts(rows, section))
+            with torch.device("meta"):
+                scratch.make_model(model.from_scratch, tokenizer, self.recipe.seed)
         elif model is not None:
             policy.exists(model.path or "", model.revision)
             tokenizer = policy.load_tokenizer(model)
+            policy.rehearse(model, stage.lora)
         else:
             before = [index for index in self.tokenizers if index < stage.index]
             if not before:

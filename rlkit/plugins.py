@@ -15,9 +15,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from rlkit import names, registry
+from rlkit import function, names, registry
 from rlkit.errors import RequestError
-from rlkit.registry import REGISTRY, Reward
+from rlkit.function import Reward
+from rlkit.registry import REGISTRY
 
 GROUP = "rlkit.rewards"
 
@@ -59,16 +60,20 @@ def load_file(path: str | Path) -> list[Reward]:
     sys.modules[module_name] = module
     before = dict(REGISTRY)
     try:
-        spec.loader.exec_module(module)
+        with _importable(path.parent):
+            spec.loader.exec_module(module)
     except RequestError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         sys.modules.pop(module_name, None)
         raise RequestError(f"plugin {path}: {_where(error, path)}{type(error).__name__}: {error}") from error
-    return [made for name, made in REGISTRY.items() if before.get(name) is not made]
+    made = [made for name, made in REGISTRY.items() if before.get(name) is not made]
+    if not made:
+        raise RequestError(f'plugin {path}: it registers no reward; put @reward("NAME") over its function')
+    return made
 
 
-def _where(error: Exception, path: Path) -> str:
+def _where(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: "
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
@@ -92,8 +97,9 @@ def find(name: str, folder: Path | None = None) -> Reward:
         found = resolve(name, "reward", folder)
         if isinstance(found, Reward):
             return found
-        return registry.make(name.replace(":", ".").rpartition(".")[2], found, plain=True)
-    raise RequestError(names.unknown("reward", name, REGISTRY, "see `rlkit ls rewards`"))
+        return function.make(name.replace(":", ".").rpartition(".")[2], found, plain=True)
+    hint = "see `rlkit ls rewards`; one of your own is given with --plugin FILE"
+    raise RequestError(names.unknown("reward", name, REGISTRY, hint))
 
 
 def resolve(path: str, kind: str, folder: Path | None = None) -> Any:

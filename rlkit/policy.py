@@ -99,6 +99,8 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
         settings["attn_implementation"] = section.attn_implementation
     if not adapter:
         settings["revision"] = section.revision
+    elif adapter.get("revision"):
+        settings["revision"] = adapter["revision"]
     if section.load_in_4bit:
         settings["quantization_config"] = transformers.BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
@@ -112,8 +114,7 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
         said = str(error).split("\n")[0]
         raise RequestError(f"model {base}: it cannot be loaded: {said}") from error
     policy = Policy(model, tokenizer, [note])
-    if section.chat_template:
-        _fit(policy)
+    _fit(policy, section)
     if adapter:
         import peft
 
@@ -123,6 +124,29 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
     if train:
         policy.notes.append(_share(policy.model))
     return policy
+
+
+def rehearse(section: ModelSection, lora: LoraSection | None, seed: int = 0) -> None:
+    """Build the model without weights, and the adapter on it, to see that the settings go together.
+
+    Raises:
+        RequestError: The shape, the attention kernel or the adapter's layers do not exist.
+    """
+    import torch
+    import transformers
+
+    path = section.path or ""
+    adapter = _adapter_config(path)
+    try:
+        config = transformers.AutoConfig.from_pretrained(adapter["base_model_name_or_path"] if adapter else path)
+        with torch.device("meta"):
+            settings = {"attn_implementation": section.attn_implementation} if section.attn_implementation else {}
+            model = transformers.AutoModelForCausalLM.from_config(config, **settings)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise RequestError(f"model {path}: {str(error).splitlines()[0]}") from error
+    if lora is not None and not adapter:
+        with torch.device("meta"):
+            add_adapter(Policy(model, None), lora)
 
 
 def load_tokenizer(section: ModelSection) -> Any:
@@ -155,14 +179,15 @@ def load_tokenizer(section: ModelSection) -> Any:
     return tokenizer
 
 
-def _fit(policy: Policy) -> None:
+def _fit(policy: Policy, section: ModelSection) -> None:
     """Make room for tokens that a chat template added, and end completions with the tokenizer's end token."""
     model, tokenizer = policy.model, policy.tokenizer
     more = len(tokenizer) - model.get_input_embeddings().num_embeddings
     if more > 0:
         model.resize_token_embeddings(len(tokenizer))
         policy.notes.append(f"chat template: {more} tokens added, their embeddings are new")
-    model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
+    if section.chat_template:
+        model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
 
 
 def add_adapter(policy: Policy, lora: LoraSection) -> Policy:

@@ -4,6 +4,7 @@ recipe.yaml (resolved, runnable as it is), env.json, metrics.jsonl, completions/
 stage with its model or result, curves.png, report.html, and summary.json: one object a finished stage, in order.
 """
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -34,9 +35,14 @@ class RunDirectory:
         if not run.is_main:
             return run
         cls.refuse_existing(path)
-        path.mkdir(parents=True)
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise RequestError(f"run directory {path} cannot be made: {error.strerror}") from None
         run._write("recipe.yaml", resolved(recipe))
-        run._write("env.json", json.dumps(environment(), indent=2) + "\n")
+        # Modules that stand beside the recipe are found there when the run's own copy is run.
+        env = {**environment(), "recipe_folder": str(recipe._folder.resolve()) if recipe._folder else None}
+        run._write("env.json", json.dumps(env, indent=2) + "\n")
         run._write("summary.json", "[]\n")
         return run
 
@@ -99,7 +105,10 @@ class RunDirectory:
     def metrics(self, stage: str | None = None) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, of one stage or of all."""
         file = self.path / "metrics.jsonl"
-        rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        rows = []
+        for line in file.read_text().splitlines() if file.exists() else ():
+            with contextlib.suppress(ValueError):  # a kill may have torn the last line
+                rows.append(json.loads(line))
         return [row for row in rows if stage in (None, row["stage"])]
 
     def rewind(self, stage: Stage, step: int) -> None:
@@ -129,11 +138,10 @@ class RunDirectory:
         Raises:
             RequestError: None did.
         """
-        trained = [entry["name"] for entry in self.summary() if entry["stage"] != "eval"]
-        folders = [f for name in reversed(trained) for f in sorted(self.path.glob(f"*-{name}")) if f.is_dir()]
-        if not folders:
+        trained = [f"{i}-{e['name']}" for i, e in enumerate(self.summary(), start=1) if e["stage"] != "eval"]
+        if not trained:
             raise RequestError(f"run {self.path}: no stage has left a model yet")
-        return folders[0]
+        return self.path / trained[-1]
 
     def _write(self, name: str, text: str) -> None:
         """All or nothing: a kill leaves the old file."""
@@ -157,14 +165,21 @@ def resolved(recipe: Recipe) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _absolute(value: Any) -> None:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "path" and isinstance(inner, str) and Path(inner).expanduser().exists():
-                value[key] = str(Path(inner).expanduser().resolve())
-            _absolute(inner)
-    elif isinstance(value, list):
-        for inner in value:
+def _absolute(section: Any) -> None:
+    """Make the paths of `model` and `data` absolute, here and in every stage."""
+    if isinstance(section, list):
+        for entry in section:
+            _absolute(entry)
+        return
+    if not isinstance(section, dict):
+        return
+    for key, inner in section.items():
+        if key in ("model", "data") and isinstance(inner, dict):
+            for field in ("path", "chat_template"):
+                path = inner.get(field)
+                if isinstance(path, str) and Path(path).expanduser().exists():
+                    inner[field] = str(Path(path).expanduser().resolve())
+        elif key in ("stages", "eval", "sft", "grpo"):
             _absolute(inner)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlkit.errors import RunError
-from rlkit.registry import Reward, now
+from rlkit.function import Reward, now
 
 logger = logging.getLogger(__name__)
 LAST = 100
@@ -91,6 +91,19 @@ class RewardStack:
         self._count(reward, passed=1)
         return value
 
+    def check(self) -> None:
+        """Raise where a reward failed on more of its last completions than it may, however few there were.
+
+        Raises:
+            RunError: With the reward's name and how often it failed.
+        """
+        for name, recent in self._recent.items():
+            if recent and sum(recent) / len(recent) > self.max_error_rate:
+                raise RunError(
+                    f"reward {name!r} failed on {sum(recent)} of its last {len(recent)} completions, more than "
+                    f"max_error_rate {self.max_error_rate} allows; its first error stands above"
+                )
+
     def _prefilled(self, completion: Any) -> Any:
         if not self.prefill:
             return completion
@@ -115,7 +128,7 @@ class RewardStack:
 
 
 def _call(reward: Reward, batch: dict[str, Any]) -> list[float | None]:
-    values = reward(**batch)
+    values = reward.score(batch)
     return now(values) if inspect.isawaitable(values) else values
 
 

@@ -8,6 +8,7 @@ A function that takes no data at all is a factory: all its arguments are paramet
 the function that scores. A class is a factory too: `__init__` takes the parameters, `__call__` the data.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -74,7 +75,8 @@ def read(function: Callable[..., Any], plain: bool = False) -> Signature:
         return Signature(
             **{**vars(inner), "parameters": {p.name: p for p in made}, "is_factory": True},
         )
-    target = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    plain_call = inspect.isroutine(function) or isinstance(function, functools.partial)
+    target = function if plain_call else getattr(function, "__call__", function)  # noqa: B004
     arguments = list(inspect.signature(target).parameters.values())
     if arguments and arguments[0].name == "self":
         arguments = arguments[1:]
@@ -82,7 +84,9 @@ def read(function: Callable[..., Any], plain: bool = False) -> Signature:
     positional = [a for a in arguments if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
     names = [a.name for a in positional]
     any_column = any(a.kind is a.VAR_KEYWORD for a in arguments)
-    if not any(name in (*BATCH, *PER_SAMPLE) for name in names):
+    names += [a.name for a in arguments if a.kind is a.KEYWORD_ONLY and a.name in (*BATCH, *PER_SAMPLE)]
+    takes_data = any(name in (*BATCH, *PER_SAMPLE) for name in names) or (any_column and not names)
+    if not takes_data:
         everything = {p.name: p for p in _parameters(target)}
         return Signature(parameters=everything, is_factory=True)
     per_sample = "completion" in names
@@ -92,7 +96,7 @@ def read(function: Callable[..., Any], plain: bool = False) -> Signature:
         a.name: Parameter(a.name, hints.get(a.name, a.annotation), a.default)
         for a in arguments
         if (a.kind is a.KEYWORD_ONLY or (plain and a in positional and a.default is not REQUIRED))
-        and a.name not in RUNTIME
+        and a.name not in (*RUNTIME, *BATCH, *PER_SAMPLE)
     }
     given = (*BATCH, *PER_SAMPLE, *RUNTIME)
     return Signature(

@@ -1,5 +1,6 @@
 """Where rows come from: a hub id, a local file or folder, or a Python generator."""
 
+import glob
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ def load(section: DataSection, folder: Path | None = None) -> "Dataset":
     """
     path = section.path or ""
     dataset = _generate(path, section, folder) if _is_generator(path) else _load_path(path, section)
-    if len(dataset) == 0:
+    if not len(dataset):
         raise RequestError(f"data {path} (split {section.split}) is empty")
     return dataset
 
@@ -80,12 +81,16 @@ def _generate(path: str, section: DataSection, folder: Path | None) -> "Dataset"
         raise RequestError(
             f"data {path}: a generator has no split {section.split!r}; pass what it needs under data.args"
         )
-    function = plugins.resolve(path, "data", folder)
     try:
-        rows = list(function(**section.args))
+        function = plugins.resolve(path, "data", folder)
+    except RequestError as error:
+        raise RequestError(f"{error}" if ":" in path else f"data {path}: no such file, and {error}") from None
+    try:
+        rows = [dict(row) for row in function(**section.args)]
+        columns = dict.fromkeys(key for row in rows for key in row)
+        dataset = Dataset.from_dict({key: [row.get(key) for row in rows] for key in columns})
     except Exception as error:
         raise RequestError(f"data {path}: the generator failed: {type(error).__name__}: {error}") from error
-    dataset = Dataset.from_list(rows)
     return dataset.select(range(len(dataset))[_slice(section.split)])
 
 
@@ -109,6 +114,8 @@ def _load_path(path: str, section: DataSection) -> "Dataset":
         raise RequestError(f"data {path}: there is no such file or folder (from {Path.cwd()})")
     if local.is_file() and file_format is None:
         raise RequestError(f"data {path}: the name should end in {', '.join(FORMATS)}")
+    if local.is_file() and local.stat().st_size == 0:
+        raise RequestError(f"data {path} is empty")
     if not local.exists():
         hub.reachable()
     import datasets
@@ -116,22 +123,32 @@ def _load_path(path: str, section: DataSection) -> "Dataset":
     try:
         if local.is_file():
             extra = {"delimiter": "\t"} if ".tsv" in local.suffixes else {}
-            files = {"train": str(local)}
+            files = {"train": glob.escape(str(local))}
             with quiet():
                 return datasets.load_dataset(str(file_format), data_files=files, split=section.split, **extra)
         if (local / "state.json").exists():
             saved = datasets.load_from_disk(str(local))
             return saved.select(range(len(saved))[_slice(section.split)])
         if (local / "dataset_dict.json").exists():
-            return datasets.load_from_disk(str(local))[section.split]
+            saved, (name, bracket, rest) = datasets.load_from_disk(str(local)), section.split.partition("[")
+            if name not in saved:
+                raise RequestError(f"data {path}: {names.unknown('split', name, saved)}")
+            return saved[name].select(range(len(saved[name]))[_slice("train" + bracket + rest)])
         where = str(local) if local.exists() else path
         return datasets.load_dataset(where, section.name, split=section.split, revision=section.revision)
+    except RequestError:
+        raise
     except Exception as error:
         raise _cannot_load(path, section, error) from error
 
 
 def _cannot_load(path: str, section: DataSection, error: Exception) -> RequestError:
-    said = str(error).split("\n")[0]
+    while error.__cause__ is not None or error.__context__ is not None:  # datasets wraps what was wrong twice over
+        inner = error.__cause__ or error.__context__
+        if not isinstance(inner, Exception) or isinstance(error, ConnectionError):
+            break
+        error = inner
+    said = str(error).split("\n")[0] or type(error).__name__
     if hub.is_hub_id(path) and not hub.reachable():
         said = "the model hub cannot be reached and the dataset is not in the cache; give a local file"
     elif "split" in said.lower():

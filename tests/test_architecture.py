@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "rlkit"
 LAYERS = [
     {"errors", "names", "signature", "answers", "intervals", "progress", "hub"},
-    {"registry", "environment", "prompts"},
+    {"function", "environment", "prompts"},
+    {"registry"},
     {"plugins"},
     {"recipe"},
     {"sources", "scoring", "scratch", "policy", "runs"},

@@ -3,12 +3,12 @@ from datasets import Dataset
 
 from rlkit import policy
 from rlkit.evaluation import measure
+from rlkit.function import make
 from rlkit.intervals import wilson
 from rlkit.recipe.evaluation import EvalSection
 from rlkit.recipe.generation import GenerationSection
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.recipe import Recipe
-from rlkit.registry import make
 from rlkit.scoring import RewardStack
 
 

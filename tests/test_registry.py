@@ -5,7 +5,8 @@ import pytest
 
 from rlkit import reward
 from rlkit.errors import RequestError, RewardError
-from rlkit.registry import check_gold, floats, make, text_of
+from rlkit.function import floats, make, text_of
+from rlkit.registry import check_gold
 
 CHAT = [[{"role": "assistant", "content": "four"}], [{"role": "assistant", "content": "sixteen"}]]
 TRL = {"prompts": ["p", "p"], "completion_ids": [[1], [1, 2]], "trainer_state": None, "unused_column": [1, 2]}
@@ -140,7 +141,7 @@ def test_a_parameter_may_not_be_called_like_a_setting_of_recipes():
     [
         ([1.0], "1 values for 2 completions"),
         (1.0, "not a list"),
-        ([1.0, float("nan")], "nan for completion 1"),
+        ([1.0, "nan"], "'nan' for completion 1"),
         ([float("inf"), 0.0], "inf for completion 0"),
         (["1.0", 0.0], "'1.0' for completion 0"),
     ],
@@ -154,7 +155,8 @@ def test_numbers_of_other_libraries_and_bools_are_converted():
     import numpy
     import torch
 
-    assert floats([True, numpy.float32(0.5), None, torch.tensor(2)], 4, "made") == [1.0, 0.5, None, 2.0]
+    values = [True, numpy.float32(0.5), None, torch.tensor(2), float("nan")]
+    assert floats(values, 5, "made") == [1.0, 0.5, None, 2.0, None]
 
 
 def test_text_of_messages():

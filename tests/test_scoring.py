@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from rlkit.errors import RunError
-from rlkit.registry import make
+from rlkit.function import make
 from rlkit.scoring import RewardStack
 
 

@@ -55,10 +55,10 @@ def run(arguments: list[str]) -> int:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns of kernels that only its 4-bit wants
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
-        cli.main(arguments, prog_name="rlkit", obj={"after": after}, standalone_mode=False)
-        return 0
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
+        if after and "train" not in arguments:
+            raise click.UsageError("what stands after -- goes to accelerate launch, which only `rlkit train` calls")
+        code = cli.main(arguments, prog_name="rlkit", obj={"after": after}, standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show(sys.stderr)
         return 2

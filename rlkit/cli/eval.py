@@ -42,8 +42,9 @@ def command(
     from rlkit.errors import RequestError
     from rlkit.recipe.load import load
 
-    if output and output.exists():
-        raise RequestError(f"{output} exists; choose another name for the samples")
+    if output and (output.exists() or not output.parent.is_dir()):
+        wrong = "it exists" if output.exists() else f"there is no folder {output.parent}"
+        raise RequestError(f"-o {output}: {wrong}")
     overrides = (*overrides, *([f"data.path={json.dumps(data_path)}"] if data_path else []))
     loaded = load(recipe, overrides, plugins)
     from rlkit import pipeline

@@ -16,6 +16,7 @@ def command() -> None:
 def reward(name: str, folder: Path) -> None:
     """Write NAME.py with a reward and its gold cases, and test_NAME.py that runs them."""
     import keyword
+    import sys
 
     from rlkit import plugins
     from rlkit.errors import RequestError
@@ -23,6 +24,8 @@ def reward(name: str, folder: Path) -> None:
 
     if not name.isidentifier() or keyword.iskeyword(name):
         raise RequestError(f"{name!r} is no Python name: use letters, digits and _, as brevity or unit_price")
+    if name in sys.stdlib_module_names or name in ("test", "rlkit"):
+        raise RequestError(f"a file {name}.py would stand before Python's own module of that name; choose another")
     plugins.discover()
     if name in REGISTRY:
         raise RequestError(f"a reward is called {name!r} already: {':'.join(map(str, REGISTRY[name].source))}")

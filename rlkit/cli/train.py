@@ -57,8 +57,6 @@ def command(
         RunDirectory.resume(run_dir, loaded)
     elif os.environ.get("RANK", "0") == "0":
         RunDirectory.refuse_existing(run_dir)
-    if accelerate and not dry_run:
-        context.exit(_launch(accelerate, recipe, overrides, plugins, run_dir, resume))
     from rlkit import pipeline
     from rlkit.plan import Plan
 
@@ -70,6 +68,9 @@ def command(
         click.echo(resolved(loaded), nl=False)
         return
     try:
+        if accelerate:
+            Plan.make(loaded)
+            context.exit(launch(accelerate, [recipe, *overrides], plugins, run_dir, resume))
         pipeline.train(loaded, run_dir, resume)
     except KeyboardInterrupt:
         if run_dir.exists():
@@ -80,6 +81,7 @@ def command(
 
 
 def _processes(accelerate: list[str]) -> int | None:
+    """How many processes will train: as asked after --, or as the launcher that started this one promised."""
     for at, argument in enumerate(accelerate):
         name, _, value = argument.partition("=")
         if name in ("--num_processes", "--num-processes"):
@@ -88,15 +90,23 @@ def _processes(accelerate: list[str]) -> int | None:
     return None
 
 
-def _launch(
-    accelerate: list[str],
-    recipe: str,
-    overrides: tuple[str, ...],
-    plugins: tuple[str, ...],
-    run_dir: Path,
-    resume: bool,
-) -> int:
+def launch(accelerate: list[str], asked: list[str], plugins: tuple[str, ...], run_dir: Path, resume: bool) -> int:
+    """Start the same command in several processes; returns the exit code.
+
+    Args:
+        accelerate: Arguments of `accelerate launch`. On a CPU it would start one process whatever it is told, so
+            there torch's own launcher starts them.
+        asked: The recipe and its overrides.
+        plugins: Plugin files.
+        run_dir: Where all of them work.
+        resume: Go on with it.
+    """
     files = [part for file in plugins for part in ("--plugin", file)]
-    own = [recipe, *overrides, *files, "--run-dir", str(run_dir), *(["--resume"] if resume else [])]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", *accelerate]
-    return subprocess.run([*launch, "-m", "rlkit", "train", *own]).returncode
+    own = ["-m", "rlkit", "train", *asked, *files, "--run-dir", str(run_dir), *(["--resume"] if resume else [])]
+    processes, environment = _processes(accelerate), dict(os.environ)
+    if {"--cpu", "--use_cpu", "--use-cpu"} & {*accelerate} and (processes or 1) > 1:
+        environment["ACCELERATE_USE_CPU"] = "true"
+        start = ["torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0", "--standalone"]
+    else:
+        start = ["accelerate.commands.launch", *accelerate]
+    return subprocess.run([sys.executable, "-m", *start, *own], env=environment).returncode

@@ -18,13 +18,15 @@ class Sampling:
     n: int = 1
     """Completions of each prompt."""
     seed: int | None = None
+    logprobs: bool = False
+    """Also give the log-probabilities; they cost memory (tokens x vocabulary)."""
 
 
 class Generated(NamedTuple):
     """Completions in the order of the prompts, the n of one prompt together.
 
     A completion ends with its end token, or is clipped at the maximal length. `logprobs` holds the log-probability
-    of each sampled token under the distribution that it was drawn from (float, nats).
+    of each sampled token under the distribution that it was drawn from (float, nats); empty where not asked for.
     """
 
     completion_ids: list[list[int]]

@@ -68,17 +68,22 @@ class TransformersEngine:
             eos_token_id=ends,
             pad_token_id=tokenizer.pad_token_id,
             return_dict_in_generate=True,
-            output_scores=True,
+            output_scores=sampling.logprobs,
             **({} if greedy else drawn),
         )
         with torch.inference_mode():
             output = model.generate(**inputs, generation_config=config)
         length = inputs["input_ids"].shape[1]
         tokens = output.sequences[:, length:]
-        scores = torch.stack(output.scores, dim=1).float()  # (rows, tokens, vocabulary), as they were drawn from
-        logprobs = scores.log_softmax(-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+        logprobs: list[list[float]] = [[] for _ in prompts]
+        if sampling.logprobs:  # scores: a tensor (rows, vocabulary) a token, as they were drawn from
+            chosen = [
+                scores.float().log_softmax(-1).gather(-1, tokens[:, at, None])
+                for at, scores in enumerate(output.scores)
+            ]
+            logprobs = torch.cat(chosen, dim=-1).tolist()
         results = []
-        for row, values in zip(tokens.tolist(), logprobs.tolist(), strict=True):
+        for row, values in zip(tokens.tolist(), logprobs, strict=True):
             n = next((at + 1 for at, token in enumerate(row) if token in ends), len(row))
             results.append((row[:n], values[:n]))
         return results

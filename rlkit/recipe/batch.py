@@ -19,7 +19,8 @@ def problem(training: dict[str, Any], generation: GenerationSection, processes: 
     group = generation.num_generations
     per_device = training.get("per_device_train_batch_size", 8)
     accumulation = training.get("gradient_accumulation_steps", 1)
-    if not isinstance(per_device, int) or not isinstance(accumulation, int) or min(per_device, accumulation) < 1:
+    sizes = (per_device, accumulation, training.get("steps_per_generation"), training.get("generation_batch_size"))
+    if any(size is not None and (not isinstance(size, int) or size < 1) for size in sizes):
         return None  # the field's own check says so
     batch = generation_batch(training, processes)
     if training.get("generation_batch_size") and training.get("steps_per_generation"):

@@ -1,17 +1,18 @@
 """What a schema cannot see: do the parts of a recipe go together? All problems at once, nothing loaded."""
 
 import importlib.util
+import math
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from rlkit import plugins
 from rlkit.errors import MissingExtraError, RequestError
+from rlkit.function import Reward
 from rlkit.prompts import system_prompt
 from rlkit.recipe import batch, trl_fields
 from rlkit.recipe.reader import Path
 from rlkit.recipe.recipe import Recipe, RewardEntry, Stage
-from rlkit.registry import Reward
 
 
 class Problem(NamedTuple):
@@ -42,6 +43,12 @@ def check(recipe: Recipe, processes: int | None = None) -> list[Problem]:
             if said:
                 problems.append(Problem((*stage.where, "training"), said))
     problems += list(_training(recipe, stages))
+    if recipe.eval and recipe.eval.accuracy and not recipe.stages:
+        stage = recipe.evaluation()
+        known = [entry.name or entry.reward for entry in stage.rewards]
+        if recipe.eval.accuracy not in known:
+            said = f"accuracy is {recipe.eval.accuracy!r}, and the rewards are {', '.join(known)}"
+            problems.append(Problem(("eval", "accuracy"), said))
     return list(dict.fromkeys(problems))
 
 
@@ -66,7 +73,8 @@ def stack(recipe: Recipe, stage: Stage) -> list[tuple[Reward, float]]:
 
 
 def _reward(recipe: Recipe, entry: RewardEntry) -> Reward:
-    if isinstance(entry.weight, bool) or not isinstance(entry.weight, int | float):
+    weight = entry.weight
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
         raise RequestError(f"reward {entry.reward!r}: weight is {entry.weight!r}, not a number")
     return plugins.find(entry.reward, recipe._folder).configure(entry.name, **entry.parameters)
 
@@ -118,6 +126,9 @@ def _stage(stage: Stage) -> Iterator[Problem]:
         return
     if not model.path and not model.from_scratch:
         yield Problem(("model",), "there is no model: set model.path (a hub id or a folder) or model.from_scratch")
+    if model.from_scratch and stage.lora is not None:
+        said = "a new model has no trained base to put an adapter on: set lora in a later stage, as grpo.lora.r=4"
+        yield Problem(("lora",), said)
     if model.load_in_4bit:
         if stage.lora is None and stage.kind != "eval":
             yield Problem(("model", "load_in_4bit"), "a 4-bit base is not trained itself: add lora: {r: 16}")

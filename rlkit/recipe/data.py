@@ -1,5 +1,6 @@
 """`data:` where prompts, answers and demonstrations come from."""
 
+import re
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -24,6 +25,12 @@ class AnswerRule(Section):
     def _one_way(self) -> "AnswerRule":
         if self.after is not None and self.regex is not None:
             raise ValueError("set after or regex, not both")
+        if self.after == "":
+            raise ValueError("after is empty: name the mark that the answer follows, as ####")
+        try:
+            re.compile(self.regex or "")
+        except re.error as error:
+            raise ValueError(f"regex {self.regex!r}: {error}") from None
         return self
 
 
@@ -58,6 +65,16 @@ class DataSection(Section):
     """Write prompts with the tokenizer's chat template, where it has one."""
     max_prompt_length: int | None = Field(default=None, ge=1)
     """Leave out prompts longer than so many tokens."""
+
+    @model_validator(mode="after")
+    def _answer_is_a_rule(self) -> "DataSection":
+        self.answer_rule()
+        reserved = {"prompt", "completion", "completions", "prompts", "completion_ids", "trainer_state"} & {
+            *self.columns
+        }
+        if reserved:
+            raise ValueError(f"columns: {', '.join(sorted(reserved))} is what the trainer makes; choose another name")
+        return self
 
     def answer_rule(self) -> AnswerRule | None:
         """The answer's rule, its short form spelt out."""

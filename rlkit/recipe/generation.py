@@ -12,7 +12,7 @@ class GenerationSection(Section):
 
     engine: Literal["auto", "transformers"] = "auto"
     """What generates. auto: transformers."""
-    num_generations: int = Field(default=8, ge=2)
+    num_generations: int = Field(default=8, ge=2, le=65536)
     """Completions of a prompt: the group that advantages are relative to."""
     max_completion_length: int = Field(default=256, ge=1)
     """Tokens of a completion at the most."""

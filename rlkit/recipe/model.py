@@ -44,6 +44,11 @@ class FromScratchSection(Section):
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
             )
+        if self.num_key_value_heads and self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_attention_heads {self.num_attention_heads} is not a multiple of num_key_value_heads "
+                f"{self.num_key_value_heads}"
+            )
         return self
 
 
@@ -71,4 +76,7 @@ class ModelSection(Section):
     def _one_source(self) -> "ModelSection":
         if self.path and self.from_scratch:
             raise ValueError("set path or from_scratch, not both")
+        loading = {"load_in_4bit", "chat_template", "attn_implementation", "revision"} & self.model_fields_set
+        if self.from_scratch and loading:
+            raise ValueError(f"{', '.join(sorted(loading))}: for a model that is loaded, not for one from_scratch")
         return self

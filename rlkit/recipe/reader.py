@@ -32,9 +32,10 @@ def parse(text: str, origin: str) -> tuple[dict[str, Any], dict[Path, int]]:
     Raises:
         RequestError: It is no YAML, no mapping, or a key stands twice.
     """
-    loader = _Loader(text)
     lines: dict[Path, int] = {}
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None:
             _locate(node, (), lines, origin)
@@ -43,8 +44,11 @@ def parse(text: str, origin: str) -> tuple[dict[str, Any], dict[Path, int]]:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}" if mark else ""
         raise RequestError(f"{origin}{at}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    except RecursionError:
+        raise RequestError(f"{origin}: an alias (*) stands inside its own anchor (&)") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if not isinstance(data, dict):
         raise RequestError(f"{origin}: a recipe is a mapping with keys such as model and data, not {_kind(data)}")
     return data, lines
@@ -58,6 +62,8 @@ def _locate(node: yaml.Node, path: Path, lines: dict[Path, int], origin: str) ->
     lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise RequestError(f"{origin}: line {key.start_mark.line + 1}: a key is a plain text")
             inner = (*path, key.value)
             line = key.start_mark.line + 1
             if inner in lines:
@@ -113,9 +119,6 @@ def _targets(data: dict[str, Any], keys: tuple[str, ...]) -> list[tuple[Path, tu
     """The places that an override reaches: (prefix, rest of the path)."""
     bodies = list(_stages(data))
     named = [prefix for prefix, kind, body in bodies if keys[0] in (kind, body.get("name"))]
-    if keys[0] in ("stages",) and len(keys) > 1 and keys[1].isdigit():
-        kinds = [prefix for prefix, _, _ in bodies if prefix[1] == int(keys[1])]
-        return [(kinds[0], keys[3:])] if kinds and len(keys) > 3 else [((), keys)]
     if keys[0] in SHARED or not named or (keys[0] == "eval" and not bodies):
         places: list[tuple[Path, tuple[str, ...]]] = [((), keys)]
         places += [(prefix, keys) for prefix, _, body in bodies if _has(body, keys)]
@@ -156,14 +159,40 @@ def _has(body: Any, keys: tuple[str, ...]) -> bool:
 
 
 def _assign(data: Any, path: Path, value: Any) -> None:
-    for depth, key in enumerate(path[:-1]):
+    """Set one value; lists are entered by index, rewards also by name."""
+    written = ".".join(map(str, path))
+    for depth, key in enumerate(path):
+        if isinstance(data, list):
+            key = _entry(data, key, written)
+        elif not isinstance(data, dict):
+            said = ".".join(map(str, path[:depth]))
+            raise RequestError(f"override {written}: {said} is {data!r}, not a section")
+        if depth == len(path) - 1:
+            data[key] = value
+            return
         if isinstance(data, dict) and data.get(key) is None:
             data[key] = {}
         data = data[key]
-        if not isinstance(data, dict | list):
-            said = ".".join(map(str, path[: depth + 1]))
-            raise RequestError(f"override {'.'.join(map(str, path))}: {said} is {data!r}, not a section")
-    data[path[-1]] = value
+        if isinstance(data, dict) and len(data) == 1 and path[depth] in data and isinstance(key, int):
+            data = _settings(data, str(path[depth]))
+
+
+def _entry(items: list[Any], key: str | int, written: str) -> int:
+    """The index that a key means in a list: a number, or the name of a reward."""
+    if str(key).isdigit() and int(key) < len(items):
+        return int(key)
+    for index, item in enumerate(items):
+        if item == key:
+            items[index] = {key: {}}
+        if isinstance(items[index], dict) and key in items[index]:
+            return index
+    raise RequestError(f"override {written}: the list has no entry {key!r}; it has {len(items)}, counted from 0")
+
+
+def _settings(item: dict[str, Any], name: str) -> dict[str, Any]:
+    if item[name] is None:
+        item[name] = {}
+    return item[name]
 
 
 def _forget(data: Any, path: Path, keys: set[str]) -> None:

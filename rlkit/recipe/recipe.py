@@ -72,7 +72,7 @@ class Recipe(Section):
     """The stages of a pipeline. Without it the recipe is one stage: grpo where it has rewards, else sft."""
     plugins: list[str] = Field(default_factory=list)
     """Plugin files with rewards, relative to the recipe."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Of data order, sampling and new weights."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of PyTorch; one is fastest for a very small model."""
@@ -150,7 +150,7 @@ def reward_entries(rewards: RewardEntries) -> list[RewardEntry]:
     """The rewards of a recipe, their short forms spelt out."""
     entries = []
     for item in rewards:
-        name, settings = (item, {}) if isinstance(item, str) else next(iter(item.items()))
+        name, settings = (item, None) if isinstance(item, str) else next(iter(item.items()))
         settings = dict(settings or {})
         weight, alias = settings.pop("weight", 1.0), settings.pop("name", None)
         entries.append(RewardEntry(name, settings, weight, alias))

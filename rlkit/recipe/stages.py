@@ -1,8 +1,8 @@
 """`stages:` what a pipeline does, in order. Each stage takes a model and leaves a model or a measurement."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rlkit.recipe.data import DataSection
 from rlkit.recipe.evaluation import EvalSection
@@ -11,13 +11,34 @@ from rlkit.recipe.lora import LoraSection
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.section import Section
 
-RewardEntries = list[str | dict[str, dict[str, Any] | None]]
+NAME = r"^[A-Za-z0-9][\w.-]*$"
+
+
+def _well_formed(rewards: Any) -> Any:
+    """Say what is wrong with a reward's form in the words of a recipe."""
+    if not isinstance(rewards, list):
+        raise ValueError(f"it is a list: [{rewards if isinstance(rewards, str) else 'xmlcount, correctness'}]")
+    for item in rewards:
+        if isinstance(item, str):
+            continue
+        if not isinstance(item, dict) or len(item) != 1 or not isinstance(next(iter(item)), str):
+            raise ValueError(f"{item!r} is no reward: write a name, or {{name: {{parameter: value, weight: 1.0}}}}")
+        ((name, settings),) = item.items()
+        if settings is not None and not isinstance(settings, dict):
+            raise ValueError(f"{name}: write {{{name}: {{parameter: {settings!r}}}}}; see `rlkit show {name}`")
+        alias = (settings or {}).get("name", "x")
+        if not isinstance(alias, str) or not alias:
+            raise ValueError(f"{name}: name is {alias!r}, not a text")
+    return rewards
+
+
+RewardEntries = Annotated[list[str | dict[str, dict[str, Any] | None]], BeforeValidator(_well_formed)]
 
 
 class SFTStage(Section):
     """Supervised fine-tuning on demonstrations or conversations (TRL's SFTTrainer)."""
 
-    name: str | None = None
+    name: str | None = Field(default=None, pattern=NAME)
     """What summary and folders call it."""
     model: ModelSection | None = None
     """Start from this model, not from what the stage before left."""
@@ -43,7 +64,7 @@ class GRPOStage(SFTStage):
 class EvalStage(EvalSection):
     """A measurement of the model as the stage before left it."""
 
-    name: str | None = None
+    name: str | None = Field(default=None, pattern=NAME)
     """What summary and folders call it."""
     model: ModelSection | None = None
     """Measure this model, not what the stage before left."""

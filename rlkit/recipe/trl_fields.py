@@ -8,6 +8,7 @@ says which values it knows.
 import ast
 import functools
 import importlib.util
+import math
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ ELSEWHERE = {
     "hub_token": "log in with `hf auth login`; a token in a file leaks",
     "dataset_text_field": "it belongs in the section data",
     "log_completions": "every run writes its completions to the run directory",
+    "remove_unused_columns": "the rewards need the columns",
+    "push_to_hub": "train first; the run keeps the model, and what is pushed is what was measured",
 }
 """Fields that another section of a recipe sets, and where."""
 
@@ -63,7 +66,16 @@ LEAST: dict[str, float] = {
     "per_device_train_batch_size": 1,
     "gradient_accumulation_steps": 1,
     "num_iterations": 1,
+    "epsilon_high": 0.0,
+    "steps_per_generation": 1,
+    "generation_batch_size": 1,
+    "max_steps": 1,
+    "num_train_epochs": 0.001,
+    "max_length": 1,
     "logging_steps": 0.0,
+    "save_steps": 0.0,
+    "warmup_steps": 0.0,
+    "max_grad_norm": 0.0,
     "weight_decay": 0.0,
 }
 """Smallest values that make sense; TRL takes smaller ones too."""
@@ -102,7 +114,7 @@ def fields(kind: str) -> dict[str, TrlField]:
         for statement in node.body
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
     }
-    compared = _compared(trainer / f"{kind}_trainer.py")
+    compared = _compared(trainer / f"{kind}_trainer.py", trainer / f"{kind}_config.py")
     return {
         name: TrlField(annotation, compared.get(name) or next((v for e, v in enums.items() if e in annotation), ()))
         for name, annotation in annotations.items()
@@ -130,6 +142,10 @@ def problem(kind: str, name: str, value: Any) -> str | None:
     if field.choices and isinstance(value, str) and value not in field.choices:
         near = names.nearest(value, field.choices)
         return f"{value!r} is not one of {', '.join(field.choices)}" + (f"; did you mean {near!r}?" if near else "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no finite number"
+    if (name, value) == ("max_steps", -1):  # TRL's own way to say: as many as the epochs have
+        return None
     if name in LEAST and isinstance(value, int | float) and value < LEAST[name]:
         return f"{value} is below {LEAST[name]:g}"
     return None
@@ -169,11 +185,9 @@ def _texts(node: ast.AST) -> list[str]:
     ]
 
 
-def _compared(path: Path) -> dict[str, tuple[str, ...]]:
-    if not path.exists():
-        return {}
+def _compared(*paths: Path) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in (n for path in paths if path.exists() for n in ast.walk(ast.parse(path.read_text()))):
         if isinstance(node, ast.Compare) and isinstance(node.left, ast.Attribute) and node.left.attr in COMPARED:
             found.setdefault(node.left.attr, []).extend(_texts(node.comparators[0]))
     return {name: tuple(dict.fromkeys(values)) for name, values in found.items() if len(set(values)) > 1}

@@ -25,7 +25,7 @@ def arguments(stage: Stage, seed: int, output: Path) -> dict[str, Any]:
         "seed": seed,
         "use_cpu": not cuda,
         "bf16": mixed,
-        "logging_steps": 1 if stage.kind == "grpo" else 10,
+        "logging_steps": 1 if stage.kind == "grpo" or 0 < stage.training.get("max_steps", -1) <= 50 else 10,
         "save_steps": 0.1,
         "save_total_limit": 2,
         "report_to": "none",

@@ -5,9 +5,9 @@ from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
 
+from rlkit.function import text_of
 from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
-from rlkit.registry import text_of
 from rlkit.runs import RunDirectory
 from rlkit.scoring import RewardStack, Scores
 from rlkit.training.arguments import arguments, build

@@ -2,6 +2,7 @@
 # make quickstart  from nothing to a model that GRPO made better, in some three minutes on two cores
 # make check       lint, format, types
 # make test        the whole test suite
+# make bench       the quickstart over five seeds, held to its bar (some ten minutes)
 # make resolve     do the nine packages that rlkit stands on still resolve together?
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ LOCK ?= locks/cpu.txt
 BIN := .venv/bin
 OLDEST_TRL := 1.14.2
 
-.PHONY: setup quickstart check test test-fast test-oldest resolve lock clean
+.PHONY: setup quickstart check test test-fast test-oldest bench resolve lock clean
 
 setup: .venv/.installed
 
@@ -39,6 +40,9 @@ test-fast: setup
 test-oldest: setup
 	test -d .venv/trl-$(OLDEST_TRL) || $(BIN)/python -m pip install --quiet --no-deps --target .venv/trl-$(OLDEST_TRL) trl==$(OLDEST_TRL)
 	PYTHONPATH=.venv/trl-$(OLDEST_TRL) $(BIN)/python -m pytest tests/recipe/test_trl_fields.py tests/recipe/test_batch.py tests/training
+
+bench: setup
+	$(BIN)/python benchmarks/quickstart.py
 
 resolve: setup
 	$(BIN)/python locks/lock.py resolve

@@ -49,3 +49,19 @@ def test_equal_answers_have_one_normal_form(one, other):
 @pytest.mark.parametrize(("one", "other"), [("4", "41"), ("-4", "4"), ("1/2", "12"), ("1.5", "15"), ("", "0")])
 def test_different_answers_have_different_forms(one, other):
     assert normalise(one) != normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("completion", "text"),
+    [
+        ("**Answer:** 42", "42"),
+        ("The answer is **42**.", "42"),
+        ("The answer is:\n\n42", "42"),
+        ("so 10-4", "4"),
+        ("from 2020-2021", "2021"),
+        ("it is .5", ".5"),
+        ("it is -7", "-7"),
+    ],
+)
+def test_marks_around_an_answer_are_no_part_of_it(completion, text):
+    assert extract(completion).text == text

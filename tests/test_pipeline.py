@@ -71,13 +71,17 @@ def test_an_interrupted_run_exits_130_and_says_how_to_go_on(recipe_file, tmp_pat
 
 @pytest.mark.slow
 def test_two_processes_train_under_accelerate_and_one_writes(recipe_file, tmp_path, rlkit):
-    file = recipe_file(stages=["grpo", {"eval": {"data": {"limit": 4}}}], training={"max_steps": 2})
-    accelerate = ["--", "--num_processes", "2", "--cpu", "--num_machines", "1", "--mixed_precision", "no"]
-    done = rlkit("train", file, "--run-dir", "run", *accelerate, timeout=400)
+    training = {"max_steps": 2, "per_device_train_batch_size": 2}  # which only two processes make a group of 4
+    stages = ["grpo", {"eval": {"data": {"limit": 4}}}, {"grpo": {"name": "more"}}]
+    file = recipe_file(stages=stages, training=training)
+    done = rlkit("train", file, "--run-dir", "run", "--", "--num_processes", "2", "--cpu", timeout=400)
     assert done.code == 0, done.err
     names = [entry["name"] for entry in json.loads((tmp_path / "run" / "summary.json").read_text())]
-    assert names == ["grpo", "eval"]
+    assert names == ["grpo", "eval", "more"]
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [1, 2]
+    assert [row["step"] for row in rows] == [1, 2, 1, 2]
     completions = list((tmp_path / "run" / "completions" / "1-grpo").glob("step_*"))
     assert sorted({path.name.count("rank") for path in completions}) == [0, 1]
+    assert done.err.count("stage 1/3") == 1
+    failed = rlkit("train", file, "--run-dir", "run", "--", "--num_processes", "2", "--cpu")
+    assert failed.code == 2

@@ -82,3 +82,19 @@ def test_the_built_ins_come_in_by_entry_points():
     from rlkit.registry import REGISTRY
 
     assert {"length", "format", "xmlcount", "soft_format", "strict_format", "int", "correctness"} <= set(REGISTRY)
+
+
+def test_a_plugin_may_import_what_stands_beside_it(tmp_path, clean_registry):
+    (tmp_path / "helper_beside.py").write_text("VALUE = 0.5\n")
+    text = PLUGIN.replace("from rlkit", "from helper_beside import VALUE\nfrom rlkit").replace("shout", "helped")
+    (tmp_path / "mine.py").write_text(text)
+    assert [made.name for made in plugins.load_file(tmp_path / "mine.py")] == ["helped"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("x = 1\n", "registers no reward"), ("import sys; sys.exit(0)\n", "SystemExit")]
+)
+def test_a_plugin_without_a_reward_is_refused(tmp_path, clean_registry, text, said):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(RequestError, match=said):
+        plugins.load_file(tmp_path / "mine.py")

@@ -114,3 +114,11 @@ def test_what_is_no_model_is_refused(tiny_model, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RequestError, match="tokenizer"):
         load(tmp_path)
+
+
+def test_an_adapter_trained_with_chatml_is_loaded_again(tiny_model, tmp_path):
+    loaded = load(tiny_model, LoraSection(r=2), chat_template="chatml")
+    loaded.save(tmp_path / "adapter")
+    again = load(tmp_path / "adapter", train=False)
+    assert len(again.tokenizer) == len(loaded.tokenizer)
+    torch.testing.assert_close(logits(again), logits(loaded))

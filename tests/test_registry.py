@@ -189,3 +189,91 @@ def test_a_trl_reward_gets_what_trl_would_give_it():
         return [float(len(kwargs["answer"][0]) + len(completions[0]))]
 
     assert make("course", course_style, plain=True)(completions=["abc"], answer=["xy"], trainer_state=None) == [5.0]
+
+
+def test_a_column_called_like_a_parameter_does_not_reach_the_function():
+    def limited(completions, *, limit: int = 5, **columns):
+        return [float(limit) for _ in completions]
+
+    made = make("limited", limited)
+    assert made.score({"completions": ["a"], "limit": [99], "other": [1]}) == [5.0]
+    assert made(completions=["a"], limit=[99], trainer_state=None) == [5.0]
+
+
+def test_functions_that_trl_takes_are_read_as_it_calls_them():
+    import functools
+
+    def scaled(completions, scale=1.0, **kwargs):
+        return [scale * len(text) for text in completions]
+
+    def everything(**kwargs):
+        return [float(len(text)) for text in kwargs["completions"]]
+
+    def by_keyword(*, completions, **kwargs):
+        return [float(len(text)) for text in completions]
+
+    @functools.wraps(later)
+    def wrapped(completion):
+        return later(completion)
+
+    for function, expected in [
+        (functools.partial(scaled, scale=3.0), 9.0),
+        (everything, 3.0),
+        (by_keyword, 3.0),
+        (wrapped, 3.0),
+    ]:
+        assert make("made", function, plain=True)(completions=["abc"], trainer_state=None) == [expected]
+
+
+def test_a_name_taken_twice_in_one_module_is_refused_but_a_cell_run_again_is_not(clean_registry, tmp_path):
+    from rlkit.plugins import load_file
+
+    code = "from rlkit import reward\n@reward('doubled')\ndef f(completion):\n    return 1.0\n"
+    (tmp_path / "twice.py").write_text(code + "\n@reward('doubled')\ndef f(completion):\n    return 2.0\n")
+    with pytest.raises(RequestError, match=r"twice.py:2 and .*twice.py:6"):
+        load_file(tmp_path / "twice.py")
+    clean_registry.pop("doubled")
+    cell = {"__name__": "__main__"}
+    exec(compile(code, "cell-1", "exec"), cell)
+    exec(compile(code.replace("1.0", "2.0"), "cell-2", "exec"), cell)
+    assert clean_registry["doubled"](completion="x") == 2.0
+
+
+def test_parameters_of_types_that_yaml_has_not():
+    from enum import Enum
+    from pathlib import Path
+
+    class Mode(Enum):
+        FAST = "fast"
+
+    def typed(completion, *, sizes: tuple[int, ...], where: Path, mode: Mode):
+        return float(sum(sizes))
+
+    made = make("typed", typed).configure(sizes=[1, 2], where="x", mode="fast")
+    assert made.parameters == {"sizes": (1, 2), "where": Path("x"), "mode": Mode.FAST}
+
+
+def test_an_async_reward_works_where_a_loop_runs_already():
+    def make_it(*, plus: float = 1.0):
+        async def score(completions):
+            return [plus for _ in completions]
+
+        return score
+
+    async def in_a_notebook():
+        return make("made", make_it)(completions=["x"])
+
+    assert asyncio.run(in_a_notebook()) == [1.0]
+
+
+def test_calls_that_mean_nothing_are_refused():
+    with pytest.raises(TypeError, match="did you mean 'limit'"):
+        make("batch", batch)(completions=["x"], answer=["x"], limt=3)
+    with pytest.raises(TypeError, match="needs a name"):
+
+        @reward
+        def bare(completion):
+            return 1.0
+
+    with pytest.raises(RequestError, match="not a function"):
+        make("cwd", lambda: "text").configure()

@@ -85,3 +85,34 @@ def test_no_process_but_the_first_writes(tmp_path, recipe, monkeypatch):
     run.log({"stage": "grpo", "step": 1})
     run.finish(recipe.resolved()[0], 1, {})
     assert not run.path.exists()
+
+
+def test_a_torn_last_line_is_left_out(run):
+    run.log({"stage": "grpo", "step": 1})
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": "grpo", "st')
+    assert [row["step"] for row in run.metrics()] == [1]
+
+
+def test_modules_beside_the_recipe_are_found_from_the_runs_own_copy(recipe_file, tmp_path, clean_registry):
+    (tmp_path / "beside_run.py").write_text("def f(completions, **kwargs):\n    return [1.0 for _ in completions]\n")
+    recipe = load(str(recipe_file(rewards=["beside_run.f"])))
+    run = RunDirectory.create(tmp_path / "elsewhere" / "run", recipe)
+    assert load(str(run.path / "recipe.yaml"))._folder == tmp_path
+
+
+def test_a_directory_that_cannot_be_made_is_a_wrong_request(tmp_path, recipe):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match="cannot be made"):
+        RunDirectory.create(tmp_path / "file" / "run", recipe)
+
+
+def test_a_stages_name_that_ends_like_another_finds_its_own_model(tmp_path, recipe_file):
+    stages = [{"sft": {"name": "warm-up", "data": {"completion": "answer"}}}, {"grpo": {"name": "up"}}]
+    recipe = load(str(recipe_file(stages=stages)))
+    run = RunDirectory.create(tmp_path / "run", recipe)
+    for stage in recipe.resolved():
+        run.finish(stage, 1, {})
+    assert run.model() == tmp_path / "run" / "2-up"
+    with pytest.raises(RequestError, match="name"):
+        load(str(recipe_file(stages=[{"grpo": {"name": "../../evil"}}])))

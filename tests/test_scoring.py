@@ -74,3 +74,11 @@ def test_functions_for_trl_have_the_names_and_tell_of_each_batch():
     for _ in range(2):
         assert [function(completions=["a"], prompts=["p"]) for function in functions] == [[1.0], [1.0]]
     assert heard == [{"length": [1.0], "later": [1.0]}] * 2
+
+
+def test_a_stage_does_not_end_well_where_a_reward_never_worked():
+    made = stack(length, fails)
+    made.score(completions=["a"] * 4)
+    with pytest.raises(RunError, match=r"'fails' failed on 4 of its last 4"):
+        made.check()
+    stack(length).check()

@@ -91,3 +91,27 @@ def test_what_cannot_be_loaded_is_told(tmp_path, monkeypatch, fields, said):
 def test_columns_without_a_hub_are_unknown():
     assert sources.columns(DataSection(path="nobody/nothing")) is None
     assert sources.columns(DataSection(path="rlkit.recipes.addition:problems", args={"n": 1})) == ["question", "answer"]
+
+
+def test_odd_files_and_rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a[1].jsonl").write_text('{"x": 1}\n')
+    assert rows("a[1].jsonl") == [{"x": 1}]
+    (tmp_path / "odd_rows.py").write_text(
+        "def late():\n    yield {'a': 1}\n    yield {'b': 2}\n\ndef wrong():\n    yield 3\n"
+    )
+    assert rows("odd_rows:late") == [{"a": 1, "b": None}, {"a": None, "b": 2}]
+    with pytest.raises(RequestError, match="the generator failed"):
+        rows("odd_rows:wrong")
+    with pytest.raises(RequestError, match="no such file, and"):
+        rows("train.txt")
+
+
+def test_a_saved_dictionary_of_splits(tmp_path):
+    from datasets import Dataset, DatasetDict
+
+    DatasetDict(train=Dataset.from_list(ROWS), test=Dataset.from_list(ROWS[:1])).save_to_disk(tmp_path / "both")
+    assert rows(tmp_path / "both", split="test") == ROWS[:1]
+    assert rows(tmp_path / "both", split="train[:1]") == ROWS[:1]
+    with pytest.raises(RequestError, match="unknown split 'tset'; did you mean 'test'"):
+        rows(tmp_path / "both", split="tset")

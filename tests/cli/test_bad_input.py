@@ -105,3 +105,34 @@ def test_dry_run_writes_nothing_and_prints_the_resolved_recipe(rlkit, recipe_fil
     assert done.code == 0, done.err
     assert yaml.safe_load(done.out)["training"]["max_steps"] == 7
     assert sorted(tmp_path.rglob("*")) == before
+
+
+LATE = {
+    "no row has the mark": ("data.answer=after:@@@",),
+    "a layer that is not there": ("lora.target_modules=[nope]",),
+    "an attention kernel that is not there": ("model.attn_implementation=foo",),
+    "a shape that is not there": ("model.path=null", "model.from_scratch.shape=foo"),
+    "a vocabulary without room": ("model.path=null", "model.from_scratch.tokenizer.vocab_size=100"),
+    "a template that does not fit": ("data.prompt={question:d}",),
+    "conversations that are none": ("data.messages=question", "rewards=[]"),
+    "a chat template that is not there": ("model.chat_template=absent.jinja",),
+}
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_what_only_the_data_or_the_model_can_tell_is_told_before_anything_is_written(
+    case, rlkit, recipe_file, tmp_path
+):
+    file = recipe_file()
+    before = sorted(tmp_path.rglob("*"))
+    done = rlkit("train", file, *LATE[case])
+    assert done.code == 2, done.err
+    assert "a bug" not in done.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_eval_finds_a_wrong_output_before_it_generates(rlkit, recipe_file, tiny_model):
+    done = rlkit("eval", tiny_model, "--recipe", recipe_file(), "-o", "no/such/folder.jsonl")
+    assert done.code == 2
+    assert "there is no folder" in done.err
+    assert rlkit("ls", "--", "--num_processes", "2").code == 2

@@ -134,3 +134,49 @@ def test_the_designs_own_example_loads(tmp_path):
     )
     (stage,) = load(str(file)).resolved()
     assert stage.training["learning_rate"] == pytest.approx(5e-6)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "said"),
+    [
+        ("xmlcount", "it is a list: [xmlcount]"),
+        ([{"xmlcount": {}, "length": {"target": 5}}], "is no reward: write a name"),
+        ([{}], "is no reward"),
+        ([{"length": 50}], "length: write {length: {parameter: 50}}"),
+        ([{"xmlcount": {"name": 5}}], "name is 5, not a text"),
+        ([{"xmlcount": {"weight": float("nan")}}], "weight is nan, not a number"),
+    ],
+)
+def test_malformed_rewards_are_told_and_nothing_is_made_of_them(recipe_file, rewards, said):
+    message = problems(recipe_file(rewards=rewards))
+    assert said in message
+    assert "nothing to imitate" not in message
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"data": {"path": "x", "answer": "regex:("}}, "regex '('"),
+        ({"data": {"path": "x", "answer": "after:"}}, "after is empty"),
+        ({"data": {"path": "x", "columns": {"prompt": "answer"}}}, "what the trainer makes"),
+        ({"model": {"from_scratch": {"num_key_value_heads": 3}}}, "is not a multiple of num_key_value_heads 3"),
+        ({"model": {"from_scratch": {}, "load_in_4bit": True}}, "for a model that is loaded"),
+        ({"model": {"from_scratch": {}}, "lora": {"r": 4}}, "no trained base"),
+        ({"training": {"max_steps": 0}}, "0 is below 1"),
+        ({"training": {"max_steps": -5}}, "-5 is below 1"),
+        ({"training": {"learning_rate": float("nan")}}, "no finite number"),
+        ({"training": {"steps_per_generation": "2"}}, "should be int"),
+        ({"training": {"remove_unused_columns": True}}, "the rewards need the columns"),
+        ({"seed": 2**32}, "seed"),
+        ({"eval": {"accuracy": "nope"}}, "accuracy is 'nope', and the rewards are xmlcount, correctness"),
+    ],
+)
+def test_settings_that_would_fail_hours_later_are_refused(recipe_file, sections, said):
+    assert said in problems(recipe_file(**sections))
+
+
+@pytest.mark.parametrize("text", ["a: \x00\n", "? [a, b]\n: 1\n", "a: &x [*x]\n", "model:\n"])
+def test_odd_yaml_is_an_error_and_no_crash(tmp_path, text):
+    file = tmp_path / "odd.yaml"
+    file.write_text(text)
+    assert "odd.yaml" in problems(file)

@@ -91,3 +91,26 @@ def test_a_single_file_is_read_by_evaluation_too(tmp_path):
     assert recipe.evaluation().data.path == str(file)
     assert recipe.evaluation().data.split == "train"
     assert load("gsm8k").evaluation().data.split == "test"
+
+
+def test_rewards_are_reached_by_name_and_lists_by_index():
+    data = {"rewards": ["xmlcount", {"length": {"target": 3}}, {"int": None}]}
+    override(data, ("rewards.xmlcount.weight=2", "rewards.1.length.target=5", "rewards.int.weight=3"))
+    assert data["rewards"] == [{"xmlcount": {"weight": 2}}, {"length": {"target": 5}}, {"int": {"weight": 3}}]
+    override(data, ("rewards.0=int",))
+    assert data["rewards"][0] == "int"
+
+
+@pytest.mark.parametrize(
+    "assignment", ["stages.9.sft.name=x", "rewards.nope.weight=1", "rewards.7=int", "model.path.x=1"]
+)
+def test_an_override_of_what_is_not_there_is_refused(assignment):
+    data = {"model": {"path": "m"}, "rewards": ["xmlcount"], "stages": [{"sft": {}}]}
+    with pytest.raises(RequestError, match="override"):
+        override(data, (assignment,))
+
+
+def test_a_stage_by_index_and_the_wrong_kind(recipe_file):
+    assert overridden("stages.2.grpo.training.max_steps=7")["stages"][2]["grpo"]["training"]["max_steps"] == 7
+    with pytest.raises(RequestError, match="a stage has one key"):
+        load(str(recipe_file(stages=["grpo", "eval"])), ("stages.0.sft.training.max_steps=1",))

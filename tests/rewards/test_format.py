@@ -65,3 +65,25 @@ def test_sections_are_the_users():
     text = "<plan>a</plan><code>b</code><result>c</result>"
     assert score("format", text, sections=["plan", "code", "result"]) == 1.0
     assert score("format", text, sections=["plan", "result", "code"]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "hack"),
+    [
+        ("format", "<think>a<answer>b</think>c</answer>"),
+        ("soft_format", "<reasoning>x<answer></reasoning>4</answer>"),
+        ("soft_format", "<answer>1</answer><reasoning>a</reasoning><answer>4</answer>"),
+        ("soft_format", "</answer><reasoning>a</reasoning><answer>4</answer>"),
+        ("strict_format", "<reasoning>\na<answer>\n</reasoning>\n<answer>\n4\n</answer>"),
+    ],
+)
+def test_crossed_and_stray_tags_earn_nothing(name, hack):
+    assert score(name, hack) == 0.0
+
+
+def test_a_huge_completion_takes_no_time():
+    import time
+
+    start = time.perf_counter()
+    score("strict_format", "<reasoning>\n" + "\n</reasoning>\n" * 20_000 + "\n</answer>")
+    assert time.perf_counter() - start < 1.0

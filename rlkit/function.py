@@ -153,17 +153,22 @@ class Reward:
         result = configured.score({signature.PER_SAMPLE.get(key, key): [value] for key, value in columns.items()})
         return _first(result) if inspect.isawaitable(result) else result[0]
 
-    def score(self, columns: dict[str, Any]) -> Any:
-        """Score a batch given as TRL gives it; columns that are called like a parameter do not reach the function."""
+    def score(self, columns: dict[str, Any], failed: Callable[[Exception], None] | None = None) -> Any:
+        """Score a batch given as TRL gives it; columns that are called like a parameter do not reach the function.
+
+        Args:
+            columns: Lists, one entry a completion, and what else TRL passes.
+            failed: Hears of each sample on which a per-sample function raises; the sample gets None.
+        """
         inner = self._inner
         self._require(columns)
         completions = columns["completions" if "completions" in columns else "completion_ids"]
         bound = {} if self.signature.is_factory else self.parameters
         call = functools.partial(self._scorer, **bound)
         if inner.per_sample:
-            result: Any = [call(**sample) for sample in self._samples(columns, len(completions))]
-            if result and inspect.isawaitable(result[0]):
-                result = _gather(result)
+            result: Any = [_attempt(call, sample, failed) for sample in self._samples(columns, len(completions))]
+            if any(inspect.isawaitable(value) for value in result):
+                result = _gather(result, failed)
         else:
             result = call(**self._batch(columns))
         if not inspect.isawaitable(result):
@@ -305,7 +310,26 @@ async def _first(result: Any) -> float | None:
     return (await result)[0]
 
 
-async def _gather(calls: list[Any]) -> list[Any]:
+def _attempt(call: Callable[..., Any], sample: dict[str, Any], failed: Callable[[Exception], None] | None) -> Any:
+    try:
+        return call(**sample)
+    except Exception as error:
+        if failed is None:
+            raise
+        failed(error)
+        return None
+
+
+async def _gather(values: list[Any], failed: Callable[[Exception], None] | None) -> list[Any]:
     import asyncio
 
-    return list(await asyncio.gather(*calls))
+    async def one(value: Any) -> Any:
+        try:
+            return await value if inspect.isawaitable(value) else value
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(error)
+            return None
+
+    return list(await asyncio.gather(*map(one, values)))

@@ -71,25 +71,14 @@ class RewardStack:
     def _guarded(self, reward: Reward, batch: dict[str, Any]) -> list[float | None]:
         batch = {**batch, "completions": [self._prefilled(completion) for completion in batch["completions"]]}
         n = len(batch["completions"])
+        errors: list[Exception] = []
         try:
-            values = _call(reward, batch)
+            values = reward.score(batch, errors.append)
+            values = now(values) if inspect.isawaitable(values) else values
         except Exception as error:
-            if reward.signature.per_sample and n > 1:  # one bad sample must not cost the others theirs
-                singles = [{k: v[i : i + 1] if _is_column(v, n) else v for k, v in batch.items()} for i in range(n)]
-                return [self._guarded_once(reward, single) for single in singles]
-            self._count(reward, failed=n, error=error)
-            return [None] * n
-        self._count(reward, passed=n)
+            errors, values = [error] * n, [None] * n
+        self._count(reward, n - len(errors), errors)
         return values
-
-    def _guarded_once(self, reward: Reward, single: dict[str, Any]) -> float | None:
-        try:
-            value = _call(reward, single)[0]
-        except Exception as error:
-            self._count(reward, failed=1, error=error)
-            return None
-        self._count(reward, passed=1)
-        return value
 
     def check(self) -> None:
         """Raise where a reward failed on more of its last completions than it may, however few there were.
@@ -111,26 +100,18 @@ class RewardStack:
             return self.prefill + completion
         return [{**completion[0], "content": self.prefill + (completion[0].get("content") or "")}, *completion[1:]]
 
-    def _count(self, reward: Reward, passed: int = 0, failed: int = 0, error: Exception | None = None) -> None:
+    def _count(self, reward: Reward, passed: int, errors: list[Exception]) -> None:
         recent = self._recent[reward.name]
-        recent.extend([False] * passed + [True] * failed)
-        if error is None:
+        recent.extend([False] * passed + [True] * len(errors))
+        if not errors:
             return
+        error = errors[-1]
         if not self.errors[reward.name]:
             said = f"{type(error).__name__}: {error}"
             logger.warning("reward %r failed and gives None; this is said once, and counted: %s", reward.name, said)
-        self.errors[reward.name] += failed
+        self.errors[reward.name] += len(errors)
         if len(recent) >= ENOUGH and sum(recent) / len(recent) > self.max_error_rate:
             raise RunError(
                 f"reward {reward.name!r} failed on {sum(recent)} of its last {len(recent)} completions, more than "
                 f"max_error_rate {self.max_error_rate} allows; the last time: {type(error).__name__}: {error}"
             ) from error
-
-
-def _call(reward: Reward, batch: dict[str, Any]) -> list[float | None]:
-    values = reward.score(batch)
-    return now(values) if inspect.isawaitable(values) else values
-
-
-def _is_column(value: Any, n: int) -> bool:
-    return isinstance(value, list) and len(value) == n

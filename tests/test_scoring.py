@@ -47,6 +47,21 @@ def test_a_failing_sample_gives_none_and_costs_the_others_nothing(caplog):
     assert made.total(scores) == [0.5, 0.0, 0.5]
 
 
+def test_a_failing_sample_is_scored_once_and_so_are_the_others():
+    calls = []
+
+    async def judge(completion):
+        calls.append(completion)
+        if completion == "x":
+            raise ValueError("no x please")
+        return 1.0
+
+    made = stack(judge)
+    assert made.score(completions=["a", "x", "b"]) == {"judge": [1.0, None, 1.0]}
+    assert sorted(calls) == ["a", "b", "x"]
+    assert made.errors == {"judge": 1}
+
+
 def test_too_many_failures_stop_the_run_with_the_last_error():
     made = stack(fails)
     assert made.score(completions=["a"] * 4) == {"fails": [None] * 4}

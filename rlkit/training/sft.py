@@ -37,4 +37,9 @@ def train(policy: Policy, dataset: Any, args: SFTConfig, callback: RunCallback, 
         processing_class=policy.tokenizer,
         callbacks=[callback],
     )
+    limit = args.max_length
+    if limit and "input_ids" in (trainer.train_dataset.column_names or []) and not args.packing:
+        cut = sum(len(ids) >= limit for ids in trainer.train_dataset["input_ids"])
+        if cut:
+            callback.progress.say(f"  {cut:,} rows reach training.max_length={limit} tokens, and are cut there")
     return go(trainer, checkpoint)

@@ -1,5 +1,6 @@
 """Runs a recipe: checks everything that can be checked, then its stages in order, each on what the last one left."""
 
+import gc
 import importlib.util
 import logging
 import time
@@ -39,11 +40,7 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
     if not resume and RunDirectory(run_dir).is_main:
         RunDirectory.refuse_existing(run_dir)
     plan = Plan.make(recipe)
-    _quiet()
-    if recipe.threads:
-        import torch
-
-        torch.set_num_threads(recipe.threads)
+    _settle(recipe)
     configs = configurations(plan, RunDirectory(run_dir))
     for stage in plan.measured_on_training_rows():
         progress.say(f"warning: stage {stage.name!r} measures on rows that are trained on; set eval.data")
@@ -59,7 +56,9 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
         metrics = _run_stage(plan, stage, run, configs.get(stage.index), progress)
         run.finish(stage, time.monotonic() - begun, metrics)
         PartialState().wait_for_everyone()  # the others read what the first wrote
-        progress.say(f"  {outcome(metrics)}  in {duration(time.monotonic() - begun)}")
+        _free()
+        between = "\n    " if stage.kind == "eval" else "  "
+        progress.say(f"  {between.join(outcome(metrics))}{between}in {duration(time.monotonic() - begun)}")
     if run.is_main:
         _draw(run, progress)
     progress.say(f"done in {duration(time.monotonic() - started)}: {run.path}")
@@ -107,11 +106,7 @@ def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: P
     stage.model = recipe.model.model_copy(update={"path": path, "from_scratch": None, "revision": None})
     stage.lora = None
     plan = Plan.make(recipe, [stage])
-    _quiet()
-    if recipe.threads:
-        import torch
-
-        torch.set_num_threads(recipe.threads)
+    _settle(recipe)
     loaded = policy.load(stage.model, train=False)
     for note in loaded.notes:
         progress.say(note)
@@ -124,8 +119,8 @@ def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: P
     return measure(loaded, prepared.dataset, stack, stage, recipe.seed, done)
 
 
-def outcome(metrics: dict[str, Any]) -> str:
-    """The figures of a stage in a line, each with its interval where it has one."""
+def outcome(metrics: dict[str, Any]) -> list[str]:
+    """The figures of a stage in words, each with its interval where it has one."""
     parts = []
     for name, value in metrics.items():
         if name.endswith(("_low", "_high")) or not isinstance(value, int | float):
@@ -134,7 +129,7 @@ def outcome(metrics: dict[str, Any]) -> str:
         if f"{name}_low" in metrics:
             text += f" [{metrics[f'{name}_low']:.3g}, {metrics[f'{name}_high']:.3g}]"
         parts.append(text)
-    return "  ".join(parts)
+    return parts
 
 
 def _run_stage(plan: Plan, stage: Stage, run: RunDirectory, config: Any, progress: Progress) -> dict[str, Any]:
@@ -219,15 +214,27 @@ def _train(
     return metrics
 
 
-def _quiet() -> None:
-    """The libraries' own bars and notes would drown the run's lines; warnings stay."""
+def _settle(recipe: Recipe) -> None:
+    """Threads as the recipe says, and no bars of the libraries, which would drown the run's own lines."""
     import datasets
+    import torch
     import transformers
 
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     logging.getLogger("accelerate").setLevel(logging.ERROR)
+
+
+def _free() -> None:
+    """Give back the memory of the stage that ended: the next one loads its own model."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _draw(run: RunDirectory, progress: Progress) -> None:

@@ -45,7 +45,8 @@ class Plan:
             try:
                 plan._prepare(stage, loaded)
             except RequestError as error:
-                problems += [line if stage.name in line else f"stage {stage.name!r}: {line}" for line in [str(error)]]
+                said = str(error)
+                problems.append(said if said.startswith("stage ") else f"stage {stage.name!r}: {said}")
         if problems:
             raise RequestError("\n".join(dict.fromkeys(problems)))
         return plan

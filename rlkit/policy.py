@@ -97,10 +97,7 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
     settings: dict[str, Any] = {"dtype": dtype}
     if section.attn_implementation:
         settings["attn_implementation"] = section.attn_implementation
-    if not adapter:
-        settings["revision"] = section.revision
-    elif adapter.get("revision"):
-        settings["revision"] = adapter["revision"]
+    settings["revision"] = adapter.get("revision") if adapter else section.revision
     if section.load_in_4bit:
         settings["quantization_config"] = transformers.BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
@@ -126,7 +123,7 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
     return policy
 
 
-def rehearse(section: ModelSection, lora: LoraSection | None, seed: int = 0) -> None:
+def rehearse(section: ModelSection, lora: LoraSection | None) -> None:
     """Build the model without weights, and the adapter on it, to see that the settings go together.
 
     Raises:
@@ -137,10 +134,13 @@ def rehearse(section: ModelSection, lora: LoraSection | None, seed: int = 0) -> 
 
     path = section.path or ""
     adapter = _adapter_config(path)
+    base, revision = (
+        (adapter["base_model_name_or_path"], adapter.get("revision")) if adapter else (path, section.revision)
+    )
+    settings = {"attn_implementation": section.attn_implementation} if section.attn_implementation else {}
     try:
-        config = transformers.AutoConfig.from_pretrained(adapter["base_model_name_or_path"] if adapter else path)
+        config = transformers.AutoConfig.from_pretrained(base, revision=revision)
         with torch.device("meta"):
-            settings = {"attn_implementation": section.attn_implementation} if section.attn_implementation else {}
             model = transformers.AutoModelForCausalLM.from_config(config, **settings)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise RequestError(f"model {path}: {str(error).splitlines()[0]}") from error

@@ -28,6 +28,8 @@ def load(section: DataSection, folder: Path | None = None) -> "Dataset":
         RequestError: It does not exist, has no such split or configuration, cannot be read, or is empty.
     """
     path = section.path or ""
+    if section.args and not _is_generator(path):
+        raise RequestError(f"data {path}: data.args are for a generator (package.module:function), and this is none")
     dataset = _generate(path, section, folder) if _is_generator(path) else _load_path(path, section)
     if not len(dataset):
         raise RequestError(f"data {path} (split {section.split}) is empty")

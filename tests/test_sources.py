@@ -76,6 +76,7 @@ def test_a_generator_by_dotted_path(tmp_path, monkeypatch):
         ({"path": "rlkit.recipes.addition:problems", "args": {"m": 1}}, "the generator failed: TypeError"),
         ({"path": "rlkit.recipes.addition:problems", "split": "test"}, "a generator has no split 'test'"),
         ({"path": "nobody/nothing"}, "the model hub cannot be reached"),
+        ({"path": "data.jsonl", "args": {"n": 1}}, "data.args are for a generator"),
     ],
 )
 def test_what_cannot_be_loaded_is_told(tmp_path, monkeypatch, fields, said):

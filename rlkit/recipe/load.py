@@ -11,6 +11,7 @@ from rlkit.errors import RequestError
 from rlkit.recipe import checks, reader
 from rlkit.recipe.checks import Problem
 from rlkit.recipe.files import locate
+from rlkit.recipe.overrides import lay_over
 from rlkit.recipe.recipe import Recipe
 
 
@@ -34,7 +35,7 @@ def load(
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"recipe {path}: cannot be read: {error}") from None
     data, lines = reader.parse(text, str(path))
-    touched = reader.override(data, overrides)
+    touched = lay_over(data, overrides)
     recipe, problems = _validate(data)
     if recipe is not None:
         recipe._name, recipe._folder = path.stem, _folder(path)

@@ -68,3 +68,17 @@ def test_every_shipped_recipe_and_linked_file_is_there():
         assert f"| `{name}` |" in README
     for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_recipes_of_the_documentation_validate(tmp_path, tiny_model, rlkit):
+    text = (ROOT / "docs" / "recipes.md").read_text()
+    (tmp_path / "my-model").symlink_to(tiny_model)
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text('{"question": "1 + 1?", "answer": "so #### 2"}\n')
+    recipes = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert recipes
+    for recipe in recipes:
+        (tmp_path / "documented.yaml").write_text(recipe)
+        overrides = ["training.max_steps=10", "rewards.correctness.weight=3", "after.samples=8"]
+        done = rlkit("validate", "documented.yaml", *overrides)
+        assert done.code == 0, done.err

@@ -46,9 +46,12 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
         progress.say(f"warning: stage {stage.name!r} measures on rows that are trained on; set eval.data")
     run = RunDirectory.resume(run_dir, recipe) if resume else RunDirectory.create(run_dir, recipe)
     progress.say(f"run {run.path}" + (" (resumed)" if resume else ""))
+    # Read once and together: a process that looked later would see what the first has finished meanwhile, and skip it.
+    done_before = {stage.name for stage in plan.stages if run.finished(stage)}
+    PartialState().wait_for_everyone()
     started = time.monotonic()
     for stage in plan.stages:
-        if run.finished(stage):
+        if stage.name in done_before:
             progress.say(f"stage {stage.index}/{len(plan.stages)} {stage.name}: done before")
             continue
         begun = time.monotonic()

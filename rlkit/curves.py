@@ -18,7 +18,7 @@ def draw(run: RunDirectory) -> None:
     from matplotlib import pyplot as plt
 
     summary = run.summary()
-    trained = [entry["name"] for entry in summary if entry["stage"] in ("sft", "grpo") and run.metrics(entry["name"])]
+    trained = list(dict.fromkeys(row["stage"] for row in run.metrics()))
     measured = [entry for entry in summary if entry["stage"] == "eval"]
     panels = len(trained) + bool(measured)
     if not panels:
@@ -106,5 +106,5 @@ def _measurements(axis: Any, measured: list[dict[str, Any]]) -> None:
     axis.set_xticks(range(len(names)), names, rotation=20, ha="right")
     axis.set_ylim(0, 1.25)
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
-    _style(axis, "held out, greedy, with 95% intervals")
+    _style(axis, "measured, with 95% intervals")
     axis.legend(fontsize=8, frameon=False, labelcolor=INK, loc="upper left", ncols=len(measured))

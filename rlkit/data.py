@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlkit import names
+from rlkit.answers import THINKING
 from rlkit.errors import RequestError
 from rlkit.prompts import system_prompt
 from rlkit.recipe.data import DataSection
@@ -60,7 +61,7 @@ def missing(section: DataSection, has: Iterable[str], kind: str, needed: Iterabl
             asked["completion"] = _columns_in(section.completion)
     rule = section.answer_rule()
     if rule and kind != "sft":
-        asked["answer"] = [rule.column]
+        asked["answer"] = _columns_in(rule.column)
     for name, template in section.columns.items():
         asked[f"columns.{name}"] = _columns_in(template)
     problems = [
@@ -92,7 +93,7 @@ def prompts(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepare
             made[name] = row[template] if template in row else fill(template, row)
         reason = "with an empty prompt" if prompt is None else ""
         if rule and take:
-            answer = take(row.get(rule.column))
+            answer = take(fill(rule.column, row))
             made["answer"] = answer or ""
             if answer is None:
                 reason = reason or "without an answer"
@@ -124,7 +125,11 @@ def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> 
         make = _prompt_maker(section, tokenizer)
 
         def prepare(row: dict[str, Any]) -> dict[str, Any]:
-            prompt, text = make(row), fill(template or "", row)
+            prompt, given = make(row), row.get(template or "")
+            if chat and isinstance(given, list) and given and all(isinstance(m, dict) and "role" in m for m in given):
+                reason = "" if prompt is not None else "with an empty prompt"
+                return {"prompt": prompt or _nothing(section, tokenizer), "completion": given, _REASON: reason}
+            text = fill(template or "", row)
             reason = "with an empty prompt" if prompt is None else "" if text.strip() else "with an empty completion"
             if not reason and section.max_prompt_length and len(render(tokenizer, prompt)) > section.max_prompt_length:
                 reason = "with a prompt that is too long"
@@ -168,14 +173,21 @@ def prefill(section: DataSection, tokenizer: Any) -> str:
         return ""
     messages = [{"role": "user", "content": "?"}]
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    found = re.search(r"<(think|thinking|reasoning|\|begin_of_thought\|)>\s*$", text)
-    return found.group() if found else ""
+    for opening in THINKING:
+        at = text.rfind(opening)
+        if at >= 0 and not text[at + len(opening) :].strip():
+            return text[at:]
+    return ""
 
 
 def fill(template: str, row: dict[str, Any]) -> str:
     """A column's text, or a template with the columns in it; "" where a value is missing."""
     if template in row:
-        return "" if row[template] is None else str(row[template])
+        value = row[template]
+        if isinstance(value, list | dict):
+            part = f"{{{template}[{next(iter(value), 'key')}]}}" if isinstance(value, dict) else f"{{{template}[0]}}"
+            raise RequestError(f"the column {template!r} holds a {type(value).__name__}; take a part of it: {part!r}")
+        return "" if value is None else str(value)
     if any(row.get(column) is None for column in _columns_in(template)):
         return ""
     try:
@@ -240,7 +252,7 @@ def _nothing(section: DataSection, tokenizer: Any) -> Any:
 
 
 def _answer_taker(after: str | None, regex: str | None) -> Callable[[Any], str | None]:
-    pattern = re.compile(regex, re.DOTALL) if regex else None
+    pattern = re.compile(regex) if regex else None
 
     def take(value: Any) -> str | None:
         text = "" if value is None else str(value)

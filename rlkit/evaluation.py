@@ -92,7 +92,7 @@ def measure(
             metrics |= _mean(name, scores[name], per_prompt)
     metrics |= _mean("reward", totals, per_prompt, bootstrap)
     limit = generation.max_completion_length
-    ends = _ends(policy)
+    ends = policy.end_ids
     metrics["clipped"] = sum(len(t) >= limit and t[-1] not in ends for t in generated) / len(generated)
     metrics["mean_length"] = sum(map(len, generated)) / len(generated)
     return Measurement({k: round(v, 6) if isinstance(v, float) else v for k, v in metrics.items()}, samples)
@@ -131,8 +131,3 @@ def _of_groups(hits: Sequence[float | None], found: Sequence[Any], k: int) -> di
         winner = votes.most_common(1)[0][0] if votes else None
         majority.append(float(winner is not None and group[given.index(winner)]))
     return _mean(f"pass@{k}", passed, 1) | _mean(f"maj@{k}", majority, 1)
-
-
-def _ends(policy: Policy) -> set[int]:
-    listed = policy.model.generation_config.eos_token_id
-    return {policy.tokenizer.eos_token_id, *([listed] if isinstance(listed, int) else listed or [])}

@@ -103,7 +103,13 @@ class Reward:
         known, problems, checked = self.signature.parameters, [], dict(self.parameters)
         for key, value in parameters.items():
             if key not in known:
-                problems.append(f"reward {self.name!r}: " + names.unknown("parameter", key, known))
+                said = names.unknown("parameter", key, known)
+                said = (
+                    f"{key!r} stands before the *, so it is a column: put * before it"
+                    if key in self.signature.data
+                    else said
+                )
+                problems.append(f"reward {self.name!r}: {said}")
                 continue
             try:
                 checked[key] = _check(known[key].annotation, value)
@@ -114,7 +120,10 @@ class Reward:
         configured.__dict__.pop("_scorer", None)
         configured.parameters = checked
         if configured.missing:
-            problems.append(f"reward {self.name!r} needs the parameter {', '.join(map(repr, configured.missing))}")
+            said = f"reward {self.name!r} needs the parameter {', '.join(map(repr, configured.missing))}"
+            if self.signature.is_factory and not inspect.isclass(self.function):
+                said += "; as it takes no completion, it counts as a factory (call its first argument completion)"
+            problems.append(said)
         if problems:
             raise RequestError("\n".join(problems))
         configured.name = configured.__name__ = name or self.name
@@ -166,9 +175,10 @@ class Reward:
         bound = {} if self.signature.is_factory else self.parameters
         call = functools.partial(self._scorer, **bound)
         if inner.per_sample:
-            result: Any = [_attempt(call, sample, failed) for sample in self._samples(columns, len(completions))]
+            samples = self._samples(columns, len(completions))
+            result: Any = [self._attempt(call, sample, failed) for sample in samples]
             if any(inspect.isawaitable(value) for value in result):
-                result = _gather(result, failed)
+                result = self._gather(result, failed)
         else:
             result = call(**self._batch(columns))
         if not inspect.isawaitable(result):
@@ -213,6 +223,31 @@ class Reward:
         }
         given["completion"] = [text_of(completion) for completion in columns["completions"]]
         return [{key: values[i] for key, values in given.items()} for i in range(n)]
+
+    def _attempt(self, call: Callable[..., Any], sample: dict[str, Any], failed: Callable[..., None] | None) -> Any:
+        """One sample; what it gives is checked here, so that a bad value is that sample's failure alone."""
+        try:
+            value = call(**sample)
+            return value if inspect.isawaitable(value) else floats([value], 1, self.name)[0]
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(error)
+            return None
+
+    async def _gather(self, values: list[Any], failed: Callable[..., None] | None) -> list[Any]:
+        import asyncio
+
+        async def one(value: Any) -> Any:
+            try:
+                return floats([await value], 1, self.name)[0] if inspect.isawaitable(value) else value
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed(error)
+                return None
+
+        return list(await asyncio.gather(*map(one, values)))
 
     async def _later(self, result: Any, n: int) -> list[float | None]:
         return floats(await result, n, self.name)
@@ -308,28 +343,3 @@ def _check(annotation: Any, value: Any) -> Any:
 
 async def _first(result: Any) -> float | None:
     return (await result)[0]
-
-
-def _attempt(call: Callable[..., Any], sample: dict[str, Any], failed: Callable[[Exception], None] | None) -> Any:
-    try:
-        return call(**sample)
-    except Exception as error:
-        if failed is None:
-            raise
-        failed(error)
-        return None
-
-
-async def _gather(values: list[Any], failed: Callable[[Exception], None] | None) -> list[Any]:
-    import asyncio
-
-    async def one(value: Any) -> Any:
-        try:
-            return await value if inspect.isawaitable(value) else value
-        except Exception as error:
-            if failed is None:
-                raise
-            failed(error)
-            return None
-
-    return list(await asyncio.gather(*map(one, values)))

@@ -152,6 +152,9 @@ def _run_stage(plan: Plan, stage: Stage, run: RunDirectory, config: Any, progres
 
 def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
     """The policy that a stage starts from: its own model, a new one, or what the stage before left."""
+    from transformers import set_seed
+
+    set_seed(plan.recipe.seed)  # new adapters and new embeddings are drawn when they are loaded
     section, train_it = stage.model, stage.kind != "eval"
     if section is not None and section.from_scratch:
         tokenizer = plan.tokenizers[stage.index]
@@ -160,8 +163,7 @@ def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
         note = (
             f"from scratch: {section.from_scratch.shape} of {size:,} parameters, tokenizer of {len(tokenizer)} tokens"
         )
-        made = Policy(model, tokenizer, [note])
-        return policy.add_adapter(made, stage.lora) if stage.lora else made
+        return Policy(model, tokenizer, [note])
     if section is None:
         base = plan.recipe.model
         section = ModelSection(

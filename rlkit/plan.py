@@ -78,11 +78,27 @@ class Plan:
             if not before:
                 return  # the stage before failed, and that is said already
             tokenizer = self.tokenizers[max(before)]
+            self._rehearse_inherited(stage, tokenizer)
         self.tokenizers[stage.index] = tokenizer
         make = data.demonstrations if stage.kind == "sft" else data.prompts
         self.rows[stage.index] = make(rows, section, tokenizer)
         if stage.kind == "grpo":
             _enough_prompts(stage, len(self.rows[stage.index].dataset))
+
+    def _rehearse_inherited(self, stage: Stage, tokenizer: Any) -> None:
+        """See that a new adapter fits the model that earlier stages will have trained."""
+        earlier = [s for s in self.stages if s.index < stage.index]
+        base = next(s.model for s in reversed(earlier) if s.model is not None)
+        if stage.lora is None or any(s.lora for s in earlier):
+            return
+        import torch
+
+        if not base.from_scratch:
+            policy.rehearse(base, stage.lora)
+            return
+        with torch.device("meta"):
+            model = scratch.make_model(base.from_scratch, tokenizer, self.recipe.seed)
+            policy.add_adapter(policy.Policy(model, tokenizer), stage.lora)
 
     def measured_on_training_rows(self) -> list[Stage]:
         """Eval stages whose rows are those of a training stage."""

@@ -25,14 +25,11 @@ class Policy:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def is_adapter(self) -> bool:
-        """Whether an adapter is trained, and so saved, rather than the whole model."""
-        return hasattr(self.model, "peft_config")
-
-    def save(self, folder: Path) -> None:
-        """Write safetensors and the tokenizer; plain transformers (with peft for an adapter) loads them."""
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+    def end_ids(self) -> list[int]:
+        """Every token that ends a completion: the tokenizer's, and those of the model's generation config."""
+        ends = self.model.generation_config.eos_token_id
+        listed = [ends] if isinstance(ends, int) else list(ends or [])
+        return list(dict.fromkeys([self.tokenizer.eos_token_id, *listed]))
 
 
 def exists(path: str, revision: str | None = None) -> None:
@@ -86,9 +83,7 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
     path = section.path or ""
     exists(path, section.revision)
     adapter = _adapter_config(path)
-    base = adapter["base_model_name_or_path"] if adapter else path
-    if adapter:
-        exists(base)
+    base = _base(path, adapter)
     tokenizer = load_tokenizer(section)
     frozen = lora is not None or adapter is not None or not train
     dtype, note = choose_dtype(section.dtype, frozen)
@@ -117,6 +112,10 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
 
         policy.model = peft.PeftModel.from_pretrained(model, path, is_trainable=train)
     elif lora is not None:
+        if len(policy.notes) > 1 and not lora.modules_to_save:
+            policy.notes.append(
+                "under lora they stay as they are: lora.modules_to_save=[embed_tokens,lm_head] trains them"
+            )
         policy = add_adapter(policy, lora)
     if train:
         policy.notes.append(_share(policy.model))
@@ -134,9 +133,7 @@ def rehearse(section: ModelSection, lora: LoraSection | None) -> None:
 
     path = section.path or ""
     adapter = _adapter_config(path)
-    base, revision = (
-        (adapter["base_model_name_or_path"], adapter.get("revision")) if adapter else (path, section.revision)
-    )
+    base, revision = _base(path, adapter), adapter.get("revision") if adapter else section.revision
     settings = {"attn_implementation": section.attn_implementation} if section.attn_implementation else {}
     try:
         config = transformers.AutoConfig.from_pretrained(base, revision=revision)
@@ -161,7 +158,7 @@ def load_tokenizer(section: ModelSection) -> Any:
 
     path = section.path or ""
     adapter = _adapter_config(path)
-    source = adapter["base_model_name_or_path"] if adapter and not _has_tokenizer(path) else path
+    source = _base(path, adapter) if adapter and not _has_tokenizer(path) else path
     revision = section.revision if source == path else None
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision, padding_side="left")
@@ -279,6 +276,25 @@ def _adapter_config(path: str) -> dict[str, Any] | None:
             return None
         file = Path(cached)
     return json.loads(file.read_text()) if file.exists() else None
+
+
+def _base(path: str, adapter: dict[str, Any] | None) -> str:
+    """The model that an adapter was trained on (the model itself where it is none); local ones as absolute paths.
+
+    Raises:
+        RequestError: The adapter's base is neither where it was, nor beside the adapter, nor on the hub.
+    """
+    base = str(adapter["base_model_name_or_path"]) if adapter else path
+    beside = Path(path).expanduser().resolve().parent / Path(base).name  # a run directory that was moved
+    for folder in (Path(base).expanduser(), beside) if adapter else (Path(base).expanduser(),):
+        if folder.is_dir():
+            return str(folder.resolve())
+    if adapter:
+        try:
+            exists(base)
+        except RequestError as error:
+            raise RequestError(f"model {path} is an adapter, and its base is not there: {error}") from None
+    return base
 
 
 def _has_tokenizer(path: str) -> bool:

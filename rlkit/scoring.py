@@ -102,7 +102,8 @@ class RewardStack:
 
     def _count(self, reward: Reward, passed: int, errors: list[Exception]) -> None:
         recent = self._recent[reward.name]
-        recent.extend([False] * passed + [True] * len(errors))
+        n = passed + len(errors)  # spread evenly, so that what is left of a large batch still has its rate
+        recent.extend((i + 1) * len(errors) // n > i * len(errors) // n for i in range(n))
         if not errors:
             return
         error = errors[-1]

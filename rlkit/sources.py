@@ -105,7 +105,7 @@ def _slice(split: str) -> slice:
 
 
 def _format(path: str) -> str | None:
-    suffixes = [s for s in Path(path).suffixes if s not in (".gz", ".zst", ".bz2", ".xz", ".zip")]
+    suffixes = [s for s in Path(path).suffixes if s not in (".gz", ".bz2", ".xz", ".zip")]
     return FORMATS.get(suffixes[-1].lower()) if suffixes else None
 
 
@@ -153,6 +153,8 @@ def _cannot_load(path: str, section: DataSection, error: Exception) -> RequestEr
     said = str(error).split("\n")[0] or type(error).__name__
     if hub.is_hub_id(path) and not hub.reachable():
         said = "the model hub cannot be reached and the dataset is not in the cache; give a local file"
+    elif Path(path).expanduser().is_file() and "split" in said.lower():
+        said = f"no split {section.split!r}: a single file has the split train alone; leave data.split out"
     elif "split" in said.lower():
         said = f"no split {section.split!r}: {said}"
     return RequestError(f"data {path}: {said}")

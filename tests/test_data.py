@@ -125,6 +125,21 @@ def test_demonstrations_for_sft(tokenizer, base_tokenizer):
     assert data.demonstrations(rows, section(completion="d"), base_tokenizer).dataset["completion"] == ["2"]
 
 
+def test_demonstrations_that_are_conversations_stay_so_and_other_structures_are_refused(tokenizer):
+    reply = [{"role": "assistant", "content": "yo"}]
+    rows = Dataset.from_list([{"q": "hi", "d": reply}])
+    assert data.demonstrations(rows, section(completion="d"), tokenizer).dataset["completion"] == [reply]
+    nested = Dataset.from_list([{"q": "hi", "d": {"fr": "salut"}, "a": ["4"]}])
+    with pytest.raises(RequestError, match=r"'d' holds a dict; take a part of it: '{d\[fr\]}'"):
+        data.demonstrations(nested, section(completion="d"), tokenizer)
+    with pytest.raises(RequestError, match=r"'a' holds a list; take a part of it: '{a\[0\]}'"):
+        data.prompts(nested, section(answer="a"), tokenizer)
+    assert data.prompts(nested, section(answer="{a[0]}"), tokenizer).dataset["answer"] == ["4"]
+    lines = Dataset.from_list([{"q": "hi", "a": "2+2 = 4\n4+4 = 8"}])
+    rule = AnswerRule(column="a", regex="= (.*)")
+    assert data.prompts(lines, section(answer=rule), tokenizer).dataset["answer"] == ["8"]
+
+
 def test_conversations_for_sft(tokenizer):
     chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
     rows = Dataset.from_list([{"m": chat}, {"m": chat[:1]}])

@@ -11,6 +11,11 @@ def load(path, lora=None, train=True, **fields):
     return policy.load(ModelSection(path=str(path), **fields), lora, train)
 
 
+def save(loaded, folder):
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+
+
 def logits(loaded):
     ids = torch.tensor([[70, 71, 72, 73]])
     with torch.no_grad():
@@ -21,7 +26,7 @@ def test_full_fine_tuning_trains_everything_in_float32(tiny_model):
     loaded = load(tiny_model)
     assert all(p.requires_grad and p.dtype is torch.float32 for p in loaded.model.parameters())
     assert any("are trained (100.00%)" in note for note in loaded.notes)
-    assert not loaded.is_adapter
+    assert not hasattr(loaded.model, "peft_config")
 
 
 def test_lora_trains_the_adapter_alone_and_changes_nothing_at_first(tiny_model):
@@ -37,9 +42,9 @@ def test_a_saved_adapter_is_loaded_on_its_base_and_trained_on(tiny_model, tmp_pa
     for name, p in loaded.model.named_parameters():
         if "lora_B" in name:
             p.data.normal_()
-    loaded.save(tmp_path / "adapter")
+    save(loaded, tmp_path / "adapter")
     again = load(tmp_path / "adapter", LoraSection(r=2))
-    assert again.is_adapter
+    assert hasattr(again.model, "peft_config")
     assert any(p.requires_grad for p in again.model.parameters())
     torch.testing.assert_close(logits(again), logits(loaded))
     frozen = load(tmp_path / "adapter", train=False)
@@ -50,7 +55,7 @@ def test_what_is_saved_is_safetensors_that_transformers_loads(tiny_model, tmp_pa
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     loaded = load(tiny_model)
-    loaded.save(tmp_path / "model")
+    save(loaded, tmp_path / "model")
     assert not list((tmp_path / "model").glob("*.bin"))
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     torch.testing.assert_close(model(torch.tensor([[70, 71, 72, 73]])).logits.detach(), logits(loaded))
@@ -118,7 +123,27 @@ def test_what_is_no_model_is_refused(tiny_model, tmp_path):
 
 def test_an_adapter_trained_with_chatml_is_loaded_again(tiny_model, tmp_path):
     loaded = load(tiny_model, LoraSection(r=2), chat_template="chatml")
-    loaded.save(tmp_path / "adapter")
+    save(loaded, tmp_path / "adapter")
     again = load(tmp_path / "adapter", train=False)
     assert len(again.tokenizer) == len(loaded.tokenizer)
     torch.testing.assert_close(logits(again), logits(loaded))
+
+
+def test_an_adapters_base_is_found_from_any_folder_and_beside_it_when_moved(tiny_model, tmp_path, monkeypatch):
+    import shutil
+
+    shutil.copytree(tiny_model, tmp_path / "run" / "1-sft")
+    monkeypatch.chdir(tmp_path)
+    save(load("run/1-sft", LoraSection(r=2)), tmp_path / "run" / "2-grpo")
+    monkeypatch.chdir("/")
+    expected = logits(load(tmp_path / "run" / "2-grpo", train=False))
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    torch.testing.assert_close(logits(load(tmp_path / "moved" / "2-grpo", train=False)), expected)
+    shutil.rmtree(tmp_path / "moved" / "1-sft")
+    with pytest.raises(RequestError, match="is an adapter, and its base is not there"):
+        load(tmp_path / "moved" / "2-grpo", train=False)
+
+
+def test_new_tokens_under_an_adapter_are_told(tiny_model):
+    loaded = load(tiny_model, LoraSection(r=2), chat_template="chatml")
+    assert any("lora.modules_to_save" in note for note in loaded.notes)

@@ -277,3 +277,16 @@ def test_calls_that_mean_nothing_are_refused():
 
     with pytest.raises(RequestError, match="not a function"):
         make("cwd", lambda: "text").configure()
+
+
+def test_common_slips_in_a_signature_are_named():
+    def forgot_the_star(completion, limit=40):
+        return 1.0
+
+    def no_completion(text, answer):
+        return 1.0
+
+    with pytest.raises(RequestError, match=r"put \* before it"):
+        make("slip", forgot_the_star).configure(limit=3)
+    with pytest.raises(RequestError, match="call its first argument completion"):
+        make("slip", no_completion).configure()

@@ -97,3 +97,22 @@ def test_a_stage_does_not_end_well_where_a_reward_never_worked():
     with pytest.raises(RunError, match=r"'fails' failed on 4 of its last 4"):
         made.check()
     stack(length).check()
+
+
+def test_a_few_failures_in_a_large_batch_are_a_small_rate():
+    completions = (["a"] * 32 + ["x"]) * 30
+    made = stack(fails_on_x)
+    values = made.score(completions=completions)["fails_on_x"]
+    assert values.count(None) == 30
+    made.check()
+    with pytest.raises(RunError, match="on 50 of its last 100"):
+        made.score(completions=["a", "x"] * 100)
+
+
+def test_a_value_that_is_no_number_is_its_samples_failure_alone():
+    def infinite(completion):
+        return float("inf") if completion == "b" else 1.0
+
+    made = stack(infinite)
+    assert made.score(completions=["a"] * 31 + ["b"]) == {"infinite": [1.0] * 31 + [None]}
+    assert made.errors == {"infinite": 1}

@@ -46,7 +46,11 @@ def command(
         wrong = "it exists" if output.exists() else f"there is no folder {output.parent}"
         raise RequestError(f"-o {output}: {wrong}")
     overrides = (*overrides, *([f"data.path={json.dumps(data_path)}"] if data_path else []))
-    loaded = load(recipe, overrides, plugins)
+    # What is said of data is meant of the data that is measured on, also where the recipe names that apart.
+    overrides = tuple(
+        o for each in overrides for o in ((each, f"eval.{each}") if each.startswith("data.") else (each,))
+    )
+    loaded = load(recipe, overrides, plugins, evaluate=True)
     from rlkit import pipeline
     from rlkit.progress import Progress
 

@@ -1,7 +1,6 @@
 """Generation by transformers: always there, on any hardware."""
 
 from collections.abc import Callable
-from typing import Any
 
 from rlkit.engines.engine import Generated, Sampling
 from rlkit.policy import Policy
@@ -51,7 +50,7 @@ class TransformersEngine:
         from transformers import GenerationConfig
 
         tokenizer, model = self.policy.tokenizer, self.policy.model
-        ends = _end_ids(model, tokenizer)
+        ends = self.policy.end_ids
         padded = tokenizer.pad({"input_ids": prompts}, padding=True, padding_side="left", return_tensors="pt")
         inputs = {key: padded[key].to(model.device) for key in ("input_ids", "attention_mask")}
         greedy = sampling.temperature == 0
@@ -94,10 +93,3 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Nothing to free."""
-
-
-def _end_ids(model: Any, tokenizer: Any) -> list[int]:
-    """Every token that ends a completion: the tokenizer's and those of the model's generation config."""
-    ends = model.generation_config.eos_token_id
-    listed = [ends] if isinstance(ends, int) else list(ends or [])
-    return list(dict.fromkeys([tokenizer.eos_token_id, *listed]))

@@ -22,8 +22,8 @@ class Problem(NamedTuple):
     message: str
 
 
-def check(recipe: Recipe, processes: int | None = None) -> list[Problem]:
-    """Every problem of a recipe that its schema let through."""
+def check(recipe: Recipe, processes: int | None = None, evaluate: bool = False) -> list[Problem]:
+    """Every problem of a recipe that its schema let through; `evaluate` looks at its evaluation alone."""
     processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
     problems: list[Problem] = []
     for index, file in enumerate(recipe.plugins):
@@ -32,6 +32,9 @@ def check(recipe: Recipe, processes: int | None = None) -> list[Problem]:
         except RequestError as error:
             problems.append(Problem(("plugins", index), str(error)))
     stages = recipe.resolved()
+    if evaluate:
+        stages = [recipe.evaluation()]
+        stages[0].model = None  # another model is given
     names = [stage.name for stage in stages]
     for stage in stages:
         if names.count(stage.name) > 1:
@@ -43,6 +46,7 @@ def check(recipe: Recipe, processes: int | None = None) -> list[Problem]:
             if said:
                 problems.append(Problem((*stage.where, "training"), said))
     problems += list(_training(recipe, stages))
+    problems += list(_adapters(stages))
     if recipe.eval and recipe.eval.accuracy and not recipe.stages:
         stage = recipe.evaluation()
         known = [entry.name or entry.reward for entry in stage.rewards]
@@ -150,6 +154,19 @@ def _training(recipe: Recipe, stages: list[Stage]) -> Iterator[Problem]:
                 yield Problem((*(stage.where if own else ()), "training", name), said)
 
 
+def _adapters(stages: list[Stage]) -> Iterator[Problem]:
+    """A stage goes on with the adapter that the last one left, so it cannot have other settings."""
+    before: Stage | None = None
+    for stage in stages:
+        if stage.kind not in trl_fields.CONFIGS:
+            continue
+        before = None if stage.model is not None else before
+        if before and before.lora and stage.lora and stage.lora != before.lora:
+            said = f"it goes on with the adapter of the stage {before.name!r}, whose settings are other ones"
+            yield Problem((*stage.where, "lora"), said)
+        before = stage if stage.lora or before is None else before
+
+
 def _suits_another(stage: Stage, trained: list[Stage], name: str) -> bool:
     missing_here = name not in trl_fields.fields(stage.kind)
     return missing_here and any(name in trl_fields.fields(other.kind) for other in trained)
@@ -161,5 +178,4 @@ def _own_training(recipe: Recipe, stage: Stage) -> dict[str, object]:
 
 
 def _sets(recipe: Recipe, stage: Stage, field: str) -> bool:
-    assert recipe.stages is not None
-    return field in recipe.stages[stage.index - 1].body.model_fields_set
+    return recipe.stages is not None and field in recipe.stages[stage.index - 1].body.model_fields_set

@@ -13,10 +13,15 @@ from rlkit.recipe.checks import Problem
 from rlkit.recipe.files import locate
 from rlkit.recipe.overrides import lay_over
 from rlkit.recipe.recipe import Recipe
+from rlkit.recipe.stages import StageEntry
 
 
 def load(
-    source: str, overrides: tuple[str, ...] = (), plugins: tuple[str, ...] = (), processes: int | None = None
+    source: str,
+    overrides: tuple[str, ...] = (),
+    plugins: tuple[str, ...] = (),
+    processes: int | None = None,
+    evaluate: bool = False,
 ) -> Recipe:
     """Load and check a recipe.
 
@@ -25,6 +30,7 @@ def load(
         overrides: `a.b=v`, laid over the file.
         plugins: More plugin files, relative to the working folder.
         processes: Processes that will train, for the batch arithmetic; from WORLD_SIZE where None.
+        evaluate: Only its evaluation will run: what training asks for is not checked.
 
     Raises:
         RequestError: With every problem, each with its line and the nearest right name.
@@ -41,7 +47,7 @@ def load(
         recipe._name, recipe._folder = path.stem, _folder(path)
         recipe.plugins = [*(str(_beside(path, file)) for file in recipe.plugins), *plugins]
         said = {problem.path for problem in problems}
-        found = checks.check(recipe, processes)
+        found = checks.check(recipe, processes, evaluate)
         # What was cut out as wrong is not missing too.
         no_rewards = any(path[:1] == ("rewards",) for path in said)
         problems += [
@@ -85,6 +91,10 @@ def _problem(data: Any, error: Any) -> Problem:
     path = tuple(key for key in _existing(data, error["loc"]))
     if error["type"] == "extra_forbidden":
         fields = _fields(path[:-1])
+        if path[-1] in StageEntry.KINDS and len(path) == 1:
+            return Problem(
+                path, f"the recipe has no stages to reach by {path[-1]!r}: write training.max_steps=2 and so on"
+            )
         return Problem(path, names.unknown("key", str(path[-1]), fields))
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):

@@ -75,7 +75,9 @@ class ModelSection(Section):
     @model_validator(mode="after")
     def _one_source(self) -> "ModelSection":
         if self.path and self.from_scratch:
-            raise ValueError("set path or from_scratch, not both")
+            raise ValueError(
+                "set path or from_scratch, not both; the other one is model.from_scratch=null or model.path=null"
+            )
         loading = {"load_in_4bit", "chat_template", "attn_implementation", "revision"} & self.model_fields_set
         if self.from_scratch and loading:
             raise ValueError(f"{', '.join(sorted(loading))}: for a model that is loaded, not for one from_scratch")

@@ -35,6 +35,7 @@ def lay_over(data: dict[str, Any], assignments: tuple[str, ...]) -> set[Path]:
             raise RequestError(f"{assignment!r}: {error}") from None
         parsed.append((tuple(key.split(".")), value))
     touched: set[Path] = set()
+    parsed.sort(key=lambda item: item[0][0] not in SHARED)  # what names a stage wins over what names them all
     for keys, value in parsed:
         for prefix, rest in _targets(data, keys):
             path = (*prefix, *rest)
@@ -57,9 +58,8 @@ def _targets(data: dict[str, Any], keys: tuple[str, ...]) -> list[tuple[Path, tu
     named = [prefix for prefix, kind, body in bodies if keys[0] in (kind, body.get("name"))]
     if keys[0] in SHARED or not named or (keys[0] == "eval" and not bodies):
         places: list[tuple[Path, tuple[str, ...]]] = [((), keys)]
-        places += [(prefix, keys) for prefix, _, body in bodies if _has(body, keys)]
-        if keys[-2:] == ("data", "path") and _has(data, ("eval", *keys)):
-            places.append((("eval",), keys))
+        held_out = keys == ("data", "path")  # an evaluation's own data stays its own
+        places += [(p, keys) for p, kind, body in bodies if _has(body, keys) and not (held_out and kind == "eval")]
         return places
     return [(prefix, keys[1:]) for prefix in named if len(keys) > 1] or [((), keys)]
 
@@ -98,6 +98,7 @@ def _assign(data: Any, path: Path, value: Any) -> None:
     """Set one value; lists are entered by index, rewards also by name."""
     written = ".".join(map(str, path))
     for depth, key in enumerate(path):
+        rewards = isinstance(data, list) and path[depth - 1] == "rewards"
         if isinstance(data, list):
             key = _entry(data, key, written)
         elif not isinstance(data, dict):
@@ -106,29 +107,34 @@ def _assign(data: Any, path: Path, value: Any) -> None:
         if depth == len(path) - 1:
             data[key] = value
             return
-        if isinstance(data, dict) and data.get(key) is None:
+        if (data.get(key) if isinstance(data, dict) else data[int(key)]) is None:
             data[key] = {}
-        data = data[key]
-        if isinstance(data, dict) and len(data) == 1 and path[depth] in data and isinstance(key, int):
-            data = _settings(data, str(path[depth]))
+        if rewards and path[depth + 1] != _name(data[key]):  # straight to the reward's settings
+            name = _name(data[key])
+            data[key] = {name: (data[key].get(name) if isinstance(data[key], dict) else None) or {}}
+            data = data[key][name]
+        else:
+            data = data[key]
+
+
+def _name(item: Any) -> str:
+    """The name of a reward as a recipe lists it."""
+    return item if isinstance(item, str) else str(next(iter(item), "")) if isinstance(item, dict) else ""
 
 
 def _entry(items: list[Any], key: str | int, written: str) -> int:
-    """The index that a key means in a list: a number, or the name of a reward."""
+    """The index that a key means in a list: a number, or the name of a reward (the one that it was given first)."""
     if str(key).isdigit() and int(key) < len(items):
         return int(key)
     for index, item in enumerate(items):
-        if item == key:
-            items[index] = {key: {}}
-        if isinstance(items[index], dict) and key in items[index]:
+        settings = item.get(_name(item)) if isinstance(item, dict) else None
+        if isinstance(settings, dict) and settings.get("name") == key:
             return index
-    raise RequestError(f"override {written}: the list has no entry {key!r}; it has {len(items)}, counted from 0")
-
-
-def _settings(item: dict[str, Any], name: str) -> dict[str, Any]:
-    if item[name] is None:
-        item[name] = {}
-    return item[name]
+    known = [_name(item) for item in items]
+    if key in known:
+        return known.index(key)
+    has = ", ".join(filter(None, known)) or f"{len(items)}, counted from 0"
+    raise RequestError(f"override {written}: the list has no entry {key!r}; it has {has}")
 
 
 def _forget(data: Any, path: Path, keys: set[str]) -> None:

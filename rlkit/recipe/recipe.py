@@ -77,7 +77,7 @@ class Recipe(Section):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of PyTorch; one is fastest for a very small model."""
     max_error_rate: float = Field(default=0.2, ge=0.0, le=1.0)
-    """Share of the last 100 calls of a reward that may fail before the run stops."""
+    """Share of the last 100 completions on which a reward may fail before the run stops."""
 
     _name: str = PrivateAttr(default="recipe")
     _folder: Path | None = PrivateAttr(default=None)
@@ -126,7 +126,9 @@ class Recipe(Section):
         if evals:
             return evals[-1]
         entry = StageEntry.model_validate({"eval": {}})
-        return self.model_copy(update={"stages": [entry]}).resolved()[0]
+        (stage,) = self.model_copy(update={"stages": [entry]}).resolved()
+        stage.where = ("eval",)
+        return stage
 
 
 def inherit(base: Any, *layers: Any, fields: type[Section] | None = None) -> Any:

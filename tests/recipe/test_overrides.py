@@ -98,3 +98,24 @@ def test_a_stage_by_index_and_the_wrong_kind(recipe_file):
     assert overridden("stages.2.grpo.training.max_steps=7")["stages"][2]["grpo"]["training"]["max_steps"] == 7
     with pytest.raises(RequestError, match="a stage has one key"):
         load(str(recipe_file(stages=["grpo", "eval"])), ("stages.0.sft.training.max_steps=1",))
+
+
+def test_an_evaluations_own_data_stays_its_own_whatever_the_order():
+    stages = [{"grpo": {}}, {"eval": {"data": {"path": "held-out"}}}]
+    for assignments in (("data.path=a", "eval.data.path=b"), ("eval.data.path=b", "data.path=a")):
+        data = {"data": {"path": "x"}, "stages": copy.deepcopy(stages)}
+        lay_over(data, assignments)
+        assert (data["data"]["path"], data["stages"][1]["eval"]["data"]["path"]) == ("a", "b")
+    data = {"data": {"path": "x"}, "stages": copy.deepcopy(stages)}
+    lay_over(data, ("data.path=a",))
+    assert data["stages"][1]["eval"]["data"]["path"] == "held-out"
+
+
+def test_the_settings_of_a_reward_by_index_and_by_its_own_name():
+    data = {"rewards": ["xmlcount", {"correctness": None}, {"xmlcount": {"name": "second"}}]}
+    lay_over(data, ("rewards.0.weight=2", "rewards.1.weight=3", "rewards.second.weight=4"))
+    assert data["rewards"] == [
+        {"xmlcount": {"weight": 2}},
+        {"correctness": {"weight": 3}},
+        {"xmlcount": {"name": "second", "weight": 4}},
+    ]

@@ -70,3 +70,18 @@ def test_a_field_at_the_top_reaches_the_stages_whose_trainer_has_it(recipe_file)
 def test_the_measure_of_accuracy_is_a_reward_of_the_stage(recipe_file):
     with pytest.raises(RequestError, match="accuracy is 'int', and the rewards of the stage are xmlcount, correctness"):
         load(str(recipe_file(stages=["grpo", {"eval": {"accuracy": "int"}}])))
+
+
+def test_a_stage_cannot_change_the_adapter_that_it_goes_on_with(recipe_file):
+    stages = [{"sft": {"lora": {"r": 4}, "data": {"completion": "answer"}}}, {"grpo": {"lora": {"r": 64}}}]
+    with pytest.raises(RequestError, match="goes on with the adapter of the stage 'sft'"):
+        load(str(recipe_file(stages=stages)))
+    stages[1]["grpo"]["lora"]["r"] = 4
+    load(str(recipe_file(stages=stages)))
+
+
+def test_an_evaluation_is_not_held_to_what_training_asks_for(recipe_file):
+    file = recipe_file(generation={"num_generations": 7}, model=None)
+    load(str(file), evaluate=True)
+    with pytest.raises(RequestError, match="groups of 7 do not divide"):
+        load(str(file))

@@ -33,7 +33,7 @@ def test_a_recipe_trains_and_leaves_all_that_a_run_directory_should(recipe_file,
     expected = completions[0]["rewards"]["xmlcount"] + 2 * completions[0]["rewards"]["correctness"]
     assert completions[0]["reward"] == pytest.approx(expected)
     assert {path.name for path in run.model().iterdir()} >= {"model.safetensors", "config.json", "tokenizer.json"}
-    assert not list(run.path.rglob("training_args.bin")) or "checkpoints" in str(next(run.path.rglob("*.bin")))
+    assert not list(run.model().glob("*.bin"))
     for name in ("recipe.yaml", "env.json", "curves.png", "report.html"):
         assert (run.path / name).stat().st_size > 0
 
@@ -136,4 +136,30 @@ def test_fewer_prompts_than_a_step_needs_is_an_error_that_says_so(recipe_file, t
     file = recipe_file()
     with pytest.raises(RequestError, match="8 prompts are generated for at a time, and the data has 3"):
         train(file, tmp_path / "run", "data.limit=3", "training.per_device_train_batch_size=32")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_seed_draws_the_adapter_too(recipe_file, tmp_path):
+    from safetensors.torch import load_file
+
+    file = recipe_file(lora={"r": 2}, training={"max_steps": 1, "per_device_train_batch_size": 4})
+    weights = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run = train(file, tmp_path / name, f"seed={seed}")
+        weights.append(load_file(run.model() / "adapter_model.safetensors"))
+    first, again, other = weights
+    assert all(first[key].equal(again[key]) for key in first)
+    assert any(not first[key].equal(other[key]) for key in first)
+
+
+def test_a_later_stages_adapter_is_rehearsed_before_anything_is_written(recipe_file, tmp_path):
+    stages = [
+        {"sft": {"data": {"completion": "answer"}, "training": {"max_steps": 1}}},
+        {"grpo": {"lora": {"target_modules": ["nope"]}}},
+    ]
+    model = {"from_scratch": {"hidden_size": 32, "num_attention_heads": 2, "tokenizer": {"vocab_size": 300}}}
+    for each in (None, model):
+        sections = {"model": each} if each else {}
+        with pytest.raises(RequestError, match="nope"):
+            train(recipe_file(stages=stages, **sections), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -97,9 +97,7 @@ def prompts(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepare
             made["answer"] = answer or ""
             if answer is None:
                 reason = reason or "without an answer"
-        if not reason and section.max_prompt_length and len(render(tokenizer, prompt)) > section.max_prompt_length:
-            reason = "with a prompt that is too long"
-        return {**made, _REASON: reason}
+        return {**made, _REASON: reason or _too_long(section, tokenizer, prompt)}
 
     return _keep(dataset, section, prepare, remove=[name for name in RESERVED if name in dataset.column_names])
 
@@ -115,7 +113,7 @@ def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> 
 
         def prepare(row: dict[str, Any]) -> dict[str, Any]:
             messages = row.get(column) or []
-            if not isinstance(messages, list) or not all(isinstance(m, dict) and "role" in m for m in messages):
+            if not _is_conversation(messages):
                 raise RequestError(f"data.messages: the column {column!r} holds no conversations ({{role, content}})")
             answered = any(message.get("role") == "assistant" and message.get("content") for message in messages)
             reason = "" if answered else "without an answer of the assistant"
@@ -126,14 +124,13 @@ def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> 
 
         def prepare(row: dict[str, Any]) -> dict[str, Any]:
             prompt, given = make(row), row.get(template or "")
-            if chat and isinstance(given, list) and given and all(isinstance(m, dict) and "role" in m for m in given):
-                reason = "" if prompt is not None else "with an empty prompt"
-                return {"prompt": prompt or _nothing(section, tokenizer), "completion": given, _REASON: reason}
-            text = fill(template or "", row)
-            reason = "with an empty prompt" if prompt is None else "" if text.strip() else "with an empty completion"
-            if not reason and section.max_prompt_length and len(render(tokenizer, prompt)) > section.max_prompt_length:
-                reason = "with a prompt that is too long"
-            completion = [{"role": "assistant", "content": text}] if chat else text
+            if chat and given and _is_conversation(given):
+                completion, empty = given, False
+            else:
+                text = fill(template or "", row)
+                completion, empty = [{"role": "assistant", "content": text}] if chat else text, not text.strip()
+            reason = "with an empty prompt" if prompt is None else "with an empty completion" if empty else ""
+            reason = reason or _too_long(section, tokenizer, prompt)
             return {"prompt": prompt or _nothing(section, tokenizer), "completion": completion, _REASON: reason}
 
     return _keep(dataset, section, prepare, remove=dataset.column_names)
@@ -230,6 +227,16 @@ def _prompt_maker(section: DataSection, tokenizer: Any) -> Callable[[dict[str, A
         return _with_system([{"role": "user", "content": text}], system)
 
     return make
+
+
+def _is_conversation(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(message, dict) and "role" in message for message in value)
+
+
+def _too_long(section: DataSection, tokenizer: Any, prompt: Any) -> str:
+    """The reason to leave a prompt out, "" where it is short enough."""
+    limit = section.max_prompt_length
+    return "with a prompt that is too long" if limit and len(render(tokenizer, prompt)) > limit else ""
 
 
 def _with_system(messages: list[dict[str, Any]], system: str | None) -> list[dict[str, Any]]:

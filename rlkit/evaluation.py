@@ -47,16 +47,8 @@ def measure(
     engine, _ = choose(generation.engine, policy, stage.eval.batch_size)
     prompts = dataset["prompt"]
     ids = [data.render(policy.tokenizer, prompt) for prompt in prompts]
-    sampling = Sampling(
-        max_completion_length=generation.max_completion_length,
-        temperature=temperature,
-        top_p=generation.top_p,
-        top_k=generation.top_k,
-        min_p=generation.min_p,
-        repetition_penalty=generation.repetition_penalty,
-        n=per_prompt,
-        seed=seed,
-    )
+    drawn = generation.model_dump(exclude={"engine", "num_generations", "temperature"})
+    sampling = Sampling(**drawn, temperature=temperature, n=per_prompt, seed=seed)
     generated = engine.generate(ids, sampling, progress).completion_ids
     engine.close()
     texts = policy.tokenizer.batch_decode(generated, skip_special_tokens=True)

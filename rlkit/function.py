@@ -103,12 +103,10 @@ class Reward:
         known, problems, checked = self.signature.parameters, [], dict(self.parameters)
         for key, value in parameters.items():
             if key not in known:
-                said = names.unknown("parameter", key, known)
-                said = (
-                    f"{key!r} stands before the *, so it is a column: put * before it"
-                    if key in self.signature.data
-                    else said
-                )
+                if key in self.signature.data:
+                    said = f"{key!r} stands before the *, so it is a column: put * before it"
+                else:
+                    said = names.unknown("parameter", key, known)
                 problems.append(f"reward {self.name!r}: {said}")
                 continue
             try:
@@ -117,7 +115,8 @@ class Reward:
                 said = error.errors()[0]["msg"].lower()
                 problems.append(f"reward {self.name!r}: parameter {key} = {value!r}: {said} (it is {known[key]})")
         configured = copy.copy(self)
-        configured.__dict__.pop("_scorer", None)
+        for cached in ("_scorer", "_inner"):
+            configured.__dict__.pop(cached, None)
         configured.parameters = checked
         if configured.missing:
             said = f"reward {self.name!r} needs the parameter {', '.join(map(repr, configured.missing))}"
@@ -186,7 +185,7 @@ class Reward:
         later = self._later(result, len(completions))
         return later if isinstance(self, AsyncReward) else now(later)
 
-    @property
+    @functools.cached_property
     def _inner(self) -> signature.Signature:
         """The signature of what scores: a factory's own says its parameters alone."""
         if not self.signature.is_factory or inspect.isclass(self.function):

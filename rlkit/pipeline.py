@@ -113,13 +113,8 @@ def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: P
     loaded = policy.load(stage.model, train=False)
     for note in loaded.notes:
         progress.say(note)
-    prepared = plan.rows[stage.index]
-    progress.say(f"data: {prepared}")
-    stack = RewardStack(plan.rewards[stage.index], recipe.max_error_rate, data.prefill(stage.data, loaded.tokenizer))
-    from rlkit.evaluation import measure
-
-    done = progress.count(stage.name, len(prepared.dataset) * stage.eval.samples)
-    return measure(loaded, prepared.dataset, stack, stage, recipe.seed, done)
+    progress.say(f"data: {plan.rows[stage.index]}")
+    return _measure(plan, stage, loaded, _stack(plan, stage, loaded, progress), progress)
 
 
 def outcome(metrics: dict[str, Any]) -> list[str]:
@@ -139,15 +134,24 @@ def _run_stage(plan: Plan, stage: Stage, run: RunDirectory, config: Any, progres
     loaded = _load(plan, stage, run)
     for note in loaded.notes:
         progress.say(f"  {note}")
-    prepared = plan.rows[stage.index]
-    progress.say(f"  data: {prepared}")
-    prefill = data.prefill(stage.data, loaded.tokenizer)
-    if prefill and stage.kind != "sft":
+    progress.say(f"  data: {plan.rows[stage.index]}")
+    stack = _stack(plan, stage, loaded, progress)
+    if stage.kind != "eval":
+        return _train(stage, run, config, loaded, plan.rows[stage.index], stack, progress)
+    if not run.is_main:
+        return {}
+    measured = _measure(plan, stage, loaded, stack, progress)
+    result = {"stage": stage.kind, "name": stage.name, "metrics": measured.metrics}
+    run.write_result(stage, result, measured.samples)
+    return measured.metrics
+
+
+def _stack(plan: Plan, stage: Stage, loaded: Policy, progress: Progress) -> RewardStack:
+    """The rewards of a stage, which see what the chat template writes of each completion."""
+    prefill = data.prefill(stage.data, loaded.tokenizer) if stage.kind != "sft" else ""
+    if prefill:
         progress.say(f"  the chat template opens {prefill.strip()} itself; rewards see it as part of the completion")
-    stack = RewardStack(plan.rewards[stage.index], plan.recipe.max_error_rate, prefill)
-    if stage.kind == "eval":
-        return _measure(plan, stage, run, loaded, prepared, stack, progress)
-    return _train(stage, run, config, loaded, prepared, stack, progress)
+    return RewardStack(plan.rewards[stage.index], plan.recipe.max_error_rate, prefill)
 
 
 def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
@@ -175,18 +179,12 @@ def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
     return policy.load(section, stage.lora, train_it)
 
 
-def _measure(
-    plan: Plan, stage: Stage, run: RunDirectory, loaded: Policy, prepared: Any, stack: RewardStack, progress: Progress
-) -> dict[str, Any]:
-    if not run.is_main:
-        return {}
+def _measure(plan: Plan, stage: Stage, loaded: Policy, stack: RewardStack, progress: Progress) -> "Measurement":
     from rlkit.evaluation import measure
 
-    done = progress.count(stage.name, len(prepared.dataset) * stage.eval.samples)
-    measured = measure(loaded, prepared.dataset, stack, stage, plan.recipe.seed, done)
-    result = {"stage": stage.kind, "name": stage.name, "metrics": measured.metrics}
-    run.write_result(stage, result, measured.samples)
-    return measured.metrics
+    rows = plan.rows[stage.index].dataset
+    done = progress.count(stage.name, len(rows) * stage.eval.samples)
+    return measure(loaded, rows, stack, stage, plan.recipe.seed, done)
 
 
 def _train(

@@ -106,13 +106,13 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
         said = str(error).split("\n")[0]
         raise RequestError(f"model {base}: it cannot be loaded: {said}") from error
     policy = Policy(model, tokenizer, [note])
-    _fit(policy, section)
+    added = _fit(policy, section)
     if adapter:
         import peft
 
         policy.model = peft.PeftModel.from_pretrained(model, path, is_trainable=train)
     elif lora is not None:
-        if len(policy.notes) > 1 and not lora.modules_to_save:
+        if added and not lora.modules_to_save:
             policy.notes.append(
                 "under lora they stay as they are: lora.modules_to_save=[embed_tokens,lm_head] trains them"
             )
@@ -176,15 +176,16 @@ def load_tokenizer(section: ModelSection) -> Any:
     return tokenizer
 
 
-def _fit(policy: Policy, section: ModelSection) -> None:
-    """Make room for tokens that a chat template added, and end completions with the tokenizer's end token."""
+def _fit(policy: Policy, section: ModelSection) -> int:
+    """Make room for tokens that a chat template added, and end completions with its end token; returns how many."""
     model, tokenizer = policy.model, policy.tokenizer
-    more = len(tokenizer) - model.get_input_embeddings().num_embeddings
-    if more > 0:
+    more = max(0, len(tokenizer) - model.get_input_embeddings().num_embeddings)
+    if more:
         model.resize_token_embeddings(len(tokenizer))
         policy.notes.append(f"chat template: {more} tokens added, their embeddings are new")
     if section.chat_template:
         model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return more
 
 
 def add_adapter(policy: Policy, lora: LoraSection) -> Policy:
@@ -244,9 +245,10 @@ def choose_dtype(asked: str, frozen: bool) -> tuple[Any, str]:
 def cpu_has_bf16() -> bool:
     """Whether the CPU has instructions for bfloat16."""
     try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text() or "amx_bf16" in Path("/proc/cpuinfo").read_text()
+        flags = Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _device() -> str:

@@ -47,7 +47,7 @@ def check(recipe: Recipe, processes: int | None = None, evaluate: bool = False) 
                 problems.append(Problem((*stage.where, "training"), said))
     problems += list(_training(recipe, stages))
     problems += list(_adapters(stages))
-    if recipe.eval and recipe.eval.accuracy and not recipe.stages:
+    if recipe.eval and recipe.eval.accuracy and not recipe.stages and not evaluate:  # else `_rewards` has said it
         stage = recipe.evaluation()
         known = [entry.name or entry.reward for entry in stage.rewards]
         if recipe.eval.accuracy not in known:

@@ -18,8 +18,8 @@ def lay_over(data: dict[str, Any], assignments: tuple[str, ...]) -> set[Path]:
 
     The first `=` splits, the value is YAML. A section that stages inherit (`training.max_steps=3`) is set at
     the top and wherever a stage sets the same field itself. A stage is named by its kind or its name
-    (`grpo.training.max_steps=3`). Another `data.path` drops what belonged to the old one (split, name); where it is
-    a single file, evaluation reads that file too.
+    (`grpo.training.max_steps=3`). Another `data.path` drops what belonged to the old one (split, name); an
+    evaluation with a path of its own keeps it, one that inherits a single file drops its split too.
 
     Raises:
         RequestError: An assignment has no `=`, or goes through a value that is no mapping.

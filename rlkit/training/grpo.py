@@ -13,16 +13,6 @@ from rlkit.scoring import RewardStack, Scores
 from rlkit.training.arguments import arguments, build
 from rlkit.training.callback import RunCallback, go
 
-SAMPLING = (
-    "num_generations",
-    "max_completion_length",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repetition_penalty",
-)
-
 
 def config(stage: Stage, seed: int, output: Path, weights: list[float]) -> GRPOConfig:
     """TRL's configuration of the stage.
@@ -30,7 +20,7 @@ def config(stage: Stage, seed: int, output: Path, weights: list[float]) -> GRPOC
     Raises:
         RequestError: TRL refuses a field.
     """
-    generation = {name: getattr(stage.generation, name) for name in SAMPLING}
+    generation = stage.generation.model_dump(exclude={"engine"})
     fields = {**arguments(stage, seed, output), **generation, "reward_weights": weights}
     return build(GRPOConfig, fields, stage)
 

@@ -1,14 +1,19 @@
 r"""What a completion answered, told by one set of rules for rewards and evaluation alike.
 
-Thinking is set aside first: a block between `<think>`, `<reasoning>`, `<thinking>` or
-`<|begin_of_thought|>` and its end, also where the opening tag is missing (a chat template wrote it) or
-the block never ends. Then the rules are tried in order, and the first that finds anything gives the
-answer; within a rule the last occurrence counts.
+Thinking is set aside first: a block between `<think>`, `<thinking>`, `<reasoning>` or `<|begin_of_thought|>` and its
+end, also where the opening tag is missing (a chat template wrote it). A block that never ends ran out of tokens, so
+nothing was answered. Then the rules are tried in order, and the first that finds anything gives the answer; within a
+rule the last occurrence counts.
+
+Each rule reads the text once: a completion of a million characters costs no more than its length.
 """
 
 import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
+
+from rlkit import names
 
 THINKING = {
     "<think>": "</think>",
@@ -16,11 +21,14 @@ THINKING = {
     "<reasoning>": "</reasoning>",
     "<|begin_of_thought|>": "<|end_of_thought|>",
 }
+SOLUTION = ("<|begin_of_solution|>", "<|end_of_solution|>")
+"""What stands around the answer of models that write `<|begin_of_thought|>`."""
 NUMBER = r"[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)(?:/[0-9]+)?"
-
 
 AROUND = " \t\r\n*_`"
 """White space and the marks of Markdown's emphasis, which are no part of an answer."""
+
+Span = tuple[int, int]
 
 
 class Answer(NamedTuple):
@@ -37,11 +45,17 @@ def extract(completion: str, rules: Sequence[str] | None = None) -> Answer | Non
 
     Args:
         completion: The text that the policy wrote.
-        rules: Names from `RULES`, in the order to try; all of them where None.
+        rules: Names from `RULES`, in the order to try; `DEFAULT` where None.
+
+    Raises:
+        ValueError: There is no rule of that name.
     """
+    check(rules)
     start = after_thinking(completion)
-    for name in RULES if rules is None else rules:
-        found = RULES[name](completion, start)
+    stop = completion.find(SOLUTION[1], start)
+    stop = len(completion) if stop < 0 else stop
+    for name in DEFAULT if rules is None else rules:
+        found = RULES[name](completion, start, stop)
         if found is not None:
             begin, end = found
             begin += len(completion[begin:end]) - len(completion[begin:end].lstrip(AROUND))
@@ -51,74 +65,204 @@ def extract(completion: str, rules: Sequence[str] | None = None) -> Answer | Non
     return None
 
 
+def check(rules: Sequence[str] | None) -> None:
+    """Refuse rules that do not exist.
+
+    Raises:
+        ValueError: With the nearest right name.
+    """
+    for name in rules or ():
+        if name not in RULES:
+            raise ValueError(names.unknown("rule", name, RULES))
+    if rules is not None and not rules:
+        raise ValueError(f"rules is empty: no answer would be found; there are: {', '.join(RULES)}")
+
+
 def after_thinking(completion: str) -> int:
     """Where the thinking ends: an index into the text, its length where thinking never ends."""
-    ends = [completion.rfind(close) + len(close) for close in THINKING.values() if close in completion]
-    start = max(ends, default=0)
-    unclosed = [completion.find(opening, start) for opening in THINKING]
-    opened = [at for at in unclosed if at >= 0]
+    closings = (*THINKING.values(), SOLUTION[0])
+    start = max((completion.rfind(mark) + len(mark) for mark in closings if mark in completion), default=0)
+    opened = [at for at in (completion.find(opening, start) for opening in THINKING) if at >= 0]
     if not opened:
         return start
-    # A block that never ends is all thinking, unless an answer tag stands in it.
+    # Only a block whose end was forgotten, not one that ran out of tokens, closes an answer tag at the very end.
     tag = completion.rfind("<answer>")
-    return tag if tag > min(opened) else len(completion)
+    return tag if tag > min(opened) and completion.rstrip().endswith("</answer>") else len(completion)
 
 
-def _tag(text: str, start: int) -> tuple[int, int] | None:
-    at = text.rfind("<answer>", start)
+def _tag(text: str, start: int, stop: int) -> Span | None:
+    at = text.rfind("<answer>", start, stop)
     if at < 0:
         return None
     at += len("<answer>")
-    end = text.find("</answer>", at)
-    return at, end if end >= 0 else len(text)
+    end = text.find("</answer>", at, stop)
+    return at, end if end >= 0 else stop
 
 
-def _boxed(text: str, start: int) -> tuple[int, int] | None:
-    at = max(text.rfind(r"\boxed{", start), text.rfind(r"\fbox{", start))
-    if at < 0:
+_BOX = r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*"
+_BRACE = re.compile(rf"({_BOX})(?:(\{{)|[^\s${{}}\\]+|\\[a-zA-Z]+)?|\\.|[{{}}]", re.DOTALL)
+_JOINED = re.compile(r"(?:[^.\n]*?(?:[,;&]|\band\b|\bor\b)[^.\n]*|(?:[\s$,;.&]|\\[()\[\],;:! ]|\\q?quad)*)")
+_NEAR = 60
+
+
+def _boxed(text: str, start: int, stop: int) -> Span | None:
+    r"""The last box; boxes that one sentence joins (`\boxed{3} or \boxed{4}`) are one answer, commands and all."""
+    first = re.search(_BOX, text[start:stop])
+    if not first:
         return None
-    begin = text.index("{", at) + 1
-    depth = 1
-    for index in range(begin, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[index], 0)
-        if depth == 0:
-            return begin, index
+    boxes: list[tuple[int, int, int, int]] = []  # of command, content, content's end, end
+    open_braces: list[tuple[int, int] | None] = []
+    for token in _BRACE.finditer(text, start + first.start(), stop):
+        mark = token[0]
+        if token[2]:
+            open_braces.append((token.start(), token.end()))
+        elif token[1]:  # \boxed 5
+            begin = token.end(1)
+            boxes.append((token.start(), begin, begin + len(text[begin : token.end()].rstrip(".,")), token.end()))
+        elif mark == "{":
+            open_braces.append(None)
+        elif mark == "}" and open_braces and (box := open_braces.pop()):
+            inside = [
+                b for b in boxes[-1:] if not text[box[1] : b[0]].strip() and not text[b[3] : token.start()].strip()
+            ]
+            while boxes and boxes[-1][0] > box[0]:
+                boxes.pop()
+            boxes.append(inside[0] if inside else (*box, token.start(), token.end()))
+    if not boxes:
+        return None
+    n = len(boxes) - 1
+    while n and boxes[n][0] - boxes[n - 1][3] <= _NEAR and _JOINED.fullmatch(text, boxes[n - 1][3], boxes[n][0]):
+        n -= 1
+    alike = len({text[box[1] : box[2]].strip() for box in boxes[n:]}) == 1
+    return boxes[-1][1:3] if alike else (boxes[n][0], boxes[-1][3])
+
+
+def _hash(text: str, start: int, stop: int) -> Span | None:
+    """What follows `####` on the last line, or on an earlier one where it is no heading of Markdown's fourth level."""
+    last = True
+    end = stop
+    while end > start:
+        begin = max(text.rfind("\n", start, end) + 1, start)
+        at = text.rfind("####", begin, end)
+        line = text[at + 4 : end].strip() if at >= 0 else ""
+        if line and (last or re.match(r"(?![0-9]+[.):]\s)[-+−$€£\\({]*[0-9]", line)):
+            return at + 4, end
+        last = last and not text[begin:end].strip()
+        end = begin - 1
     return None
 
 
-def _pattern(pattern: str) -> Callable[[str, int], tuple[int, int] | None]:
-    compiled = re.compile(pattern, re.IGNORECASE | re.MULTILINE)
-
-    def rule(text: str, start: int) -> tuple[int, int] | None:
-        last = None
-        for last in compiled.finditer(text, start):  # noqa: B007
-            pass
-        return last.span(last.lastindex or 0) if last else None
-
-    return rule
+_PHRASE = re.compile(
+    r"^a:|\banswers?\b[*_`]*(?: (?:to|for|of) [^.:\n]{1,80}?)?\s*"
+    r"(?:\b(?:is|are|equals|(?:would|should|must|will) be)\b[*_`]*\s*:?|:|=)",
+    re.IGNORECASE | re.MULTILINE,
+)
+# A sentence ends here, unless the dot follows an initial or a title (St. Louis), or the answer goes on (4. Or 5.).
+_SENTENCE = re.compile(r"(?<![A-Z])(?<![A-Z][a-z])\.[*_`]*\s+(?!or\b|Or\b)(?=[A-Z])|<\|")
 
 
-RULES: dict[str, Callable[[str, int], tuple[int, int] | None]] = {
+def _phrase(text: str, start: int, stop: int) -> Span | None:
+    """What follows "the answer is", "Answer:" or "A:": the rest of the sentence, or of the next line that has any."""
+    stop = start + len(text[start:stop].rstrip(AROUND + ":"))
+    last = None
+    for last in _PHRASE.finditer(text, start, stop):  # noqa: B007
+        pass
+    if last is None:
+        return None
+    begin = last.end() + len(text[last.end() : stop]) - len(text[last.end() : stop].lstrip(AROUND + ":"))
+    line = text.find("\n", begin, stop)
+    end = stop if line < 0 else line
+    if text.startswith((r"\[", "$$"), begin):  # displayed: it ends with its environment
+        closing = text.find(r"\]" if text[begin] == "\\" else "$$", begin + 2, stop)
+        end = closing + 2 if closing >= 0 else end
+    sentence = _SENTENCE.search(text, begin, end)
+    end = sentence.start() if sentence else end
+    while text[begin:end].rstrip(AROUND).endswith("."):
+        end = begin + len(text[begin:end].rstrip(AROUND)) - 1
+    return begin, end
+
+
+_OPENINGS = {"$": "$", r"\)": r"\(", r"\]": r"\["}
+_SEPARATED = re.compile(r"[ \t]*+(?:[.,;]?[ \t]*+(?:\\text\{ ?)?(?:and|or)\b ?\}?|[,;])?[ \t]*+")
+_PROSE = re.compile(r"\\text[a-z]*\s*\{[^{}]*\}|\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+|([a-zA-Z]{4})")
+
+
+def _formula(text: str, start: int, stop: int) -> Span | None:
+    """The text where it is nothing but a formula; else the last one, with those that "or", "and" or a comma join to it."""
+    if (
+        stop - start <= _SHORT
+        and not any(m[1] for m in _PROSE.finditer(text, start, stop))
+        and text[start:stop].strip()
+    ):
+        return start, stop
+    span: Span | None = None
+    until = stop
+    while True:
+        closing = max(_OPENINGS, key=lambda mark: text.rfind(mark, start, until))
+        end = text.rfind(closing, start, until)
+        begin = text.rfind(_OPENINGS[closing], start, end) if end >= 0 else -1
+        if begin < 0 or (closing == "$" and text[end + 1 : end + 2].isdigit()):  # $5 and $10 are sums of money
+            return span
+        if span and not _SEPARATED.fullmatch(text, end + len(closing), span[0]):
+            return span
+        if text[begin + len(closing) : end].strip("$ \n") or span:
+            span = (begin, span[1] if span else end + len(closing))
+        until = begin
+
+
+_SHORT = 300
+_AMONG = r"(?>[ \t]*+(?:(?:,|;|or\b|and\b)[ \t]*+)?)"
+_LAST = re.compile(rf"(?:(?<![0-9.A-Za-z_])|(?<=[0-9])(?=-))({NUMBER}(?:{_AMONG}{NUMBER})*)")
+
+
+def _number(text: str, start: int, stop: int) -> Span | None:
+    """The last number; where others stand right beside it ("3 or 4"), all of them, for that is no single answer."""
+    last = None
+    for last in _LAST.finditer(text, start, stop):  # noqa: B007
+        pass
+    return last.span(1) if last else None
+
+
+RULES: dict[str, Callable[[str, int, int], Span | None]] = {
     "tag": _tag,
     "boxed": _boxed,
-    "hash": _pattern(r"####[ \t]*([^\n]+)"),
-    "phrase": _pattern(r"(?:^a:|\banswer(?: is)?:|\banswer is\b(?!:))[\s*_]*([^\n]*?\w[^\n]*?)\.?[ \t]*$"),
-    "number": _pattern(rf"(?<![0-9.])({NUMBER})|(?<=[0-9]-)({NUMBER})"),
+    "hash": _hash,
+    "phrase": _phrase,
+    "formula": _formula,
+    "number": _number,
 }
-"""The rules by name, in their default order."""
+"""The rules by name."""
 
 EXPLICIT = ("tag", "boxed", "hash", "phrase")
-"""The rules by which a completion says that this is its answer; `number` only guesses."""
+"""The rules by which a completion says that this is its answer; the others guess."""
+DEFAULT = (*EXPLICIT, "number")
+"""What is tried where nothing else is set."""
+
+_WRAPPED = re.compile(
+    rf"\$+(.*?)\$*|(.+?)\$|\\\((.*)\\\)|\\\[(.*)\\\]|{_BOX}\{{(.*)\}}|\\(?:text|textbf|textit|mathrm|mathbf)\s*\{{([^{{}}]*)\}}",
+    re.DOTALL,
+)
+
+
+def bare(text: str) -> str:
+    r"""An answer without what is written around it: dollar signs, `\( \)`, `\boxed{}`, `\text{}`, a final full stop."""
+    for _ in range(8):
+        text = text.strip().rstrip(".").strip(AROUND)
+        wrapped = _WRAPPED.fullmatch(text.replace("\\$", "$"))
+        inner = next((part for part in wrapped.groups() if part is not None), None) if wrapped else None
+        if inner is None or inner.count("{") != inner.count("}") or "$" in inner:
+            break
+        text = inner
+    return text
 
 
 def normalise(text: str) -> str:
     """A form in which equal answers are equal texts.
 
-    White space around it and how much of it stands between words, case, a final full stop, dollar signs and
-    thousands separators do not count, and a number is written in its shortest way: "1,200.50", "$1200.5" and
-    "1200.5" are one answer.
+    What `bare` takes off, case and how much white space stands between words do not count, nor do thousands
+    separators, and a number is written in its shortest way: "1,200.50", "$1200.5" and "1200.5" are one answer.
     """
-    text = " ".join(text.split()).rstrip(".").replace("\\$", "$").replace("\u2212", "-").strip("$ ").casefold()
+    text = " ".join(bare(text).split()).replace("\\$", "$").replace("\u2212", "-").strip("$ ").casefold()
     number = text.replace("$", "")
     if re.fullmatch(NUMBER, number) and "/" not in number:
         whole, _, decimals = number.replace(",", "").lstrip("+").partition(".")
@@ -127,3 +271,42 @@ def normalise(text: str) -> str:
         text = f"{digits}.{decimals}" if decimals else digits
         return text if text == "0" else sign + text
     return text
+
+
+_GROUPED = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+|[0-9]+)"
+_DECIMAL = rf"(?:{_GROUPED}(?:\.[0-9]*)?|\.[0-9]+)"
+_VALUE = re.compile(
+    rf"([-+]?) ?(?:({_DECIMAL})(?: ?(?:e|\* ?10 ?\^) ?\{{?([-+]?[0-9]{{1,3}})\}}?)?"
+    rf"|({_GROUPED})? ?([-+]?{_DECIMAL}) ?/ ?({_DECIMAL}))",
+    re.IGNORECASE,
+)
+_FRACTION = re.compile(
+    r"\\[dtc]?frac\s*(?:\{\s*([-+]?[0-9.,]+)\s*\}|([0-9]))\s*(?:\{\s*([0-9.,]+)\s*\}|([0-9]))",
+)
+_LONGEST = 500
+
+
+def number(text: str) -> Fraction | None:
+    r"""The exact value of an answer that is one plain number, else None.
+
+    Signs, decimals, thousands separators (a comma, a space or LaTeX's), fractions (`3/4`, `\frac{3}{4}`), mixed numbers
+    (`1 1/2`) and powers of ten (`1.5e-3`, `1.5 \times 10^{-3}`) are read.
+    """
+    text = bare(text)
+    if len(text) > _LONGEST:
+        return None
+    text = _FRACTION.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]}", text).replace("\u2212", "-")
+    text = re.sub(
+        r"\s*(?:\\times|\\cdot|×|·|\*)\s*", "*", re.sub(r"\\!|\{,\}\s*|,\\!\s*", lambda m: "," * ("," in m[0]), text)
+    )
+    match = _VALUE.fullmatch(" ".join(re.sub(r"\\[,;: ]|~", " ", text).split()))
+    if not match:
+        return None
+    sign, decimal, power, whole, above, below = (re.sub("[ ,]", "", part or "") for part in match.groups())
+    if decimal:
+        value = Fraction(decimal.rstrip(".") or "0") * Fraction(10) ** int(power or 0)
+    elif not Fraction(below) or (whole and above[0] in "-+"):
+        return None
+    else:
+        value = Fraction(whole or 0) + Fraction(above) / Fraction(below)
+    return -value if sign == "-" else value

@@ -78,7 +78,8 @@ def measure(
         hits = [None if value is None else float(value >= 1.0) for value in scores[correct]]
         metrics |= _mean("accuracy", hits, per_prompt)
         if per_prompt > 1:
-            metrics |= _of_groups(hits, [answers.extract(text) for text in texts], per_prompt)
+            rules = stack.rewards[stack.names.index(correct)].parameters.get("rules")  # as the reward that judged them
+            metrics |= _of_groups(hits, [answers.extract(text, rules) for text in texts], per_prompt)
     for name in stack.names:
         if name != "accuracy":
             metrics |= _mean(name, scores[name], per_prompt)

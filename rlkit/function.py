@@ -6,16 +6,25 @@ a signature says.
 
 import copy
 import functools
+import importlib.util
 import inspect
-import json
-import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from rlkit import names, signature
+from rlkit import names, signature, workers
+from rlkit.completion import messages_of, text_of
 from rlkit.errors import RequestError, RewardError
+from rlkit.isolation import Failed, Isolated
+from rlkit.values import floats, now
+from rlkit.workers import TimeLimitError
 
-RESERVED = ("weight", "name")
+MADE = ("_scorer", "_inner", "_isolated")
+"""What a reward makes of its settings when it is first needed."""
+MANY = 2_000
+"""Completions from which on `processes` share them where there is no time limit."""
+
+RESERVED = ("weight", "name", "timeout", "on_error", "gate", "clip")
 """Settings that a recipe gives to any reward; no parameter may be called so."""
 
 
@@ -43,13 +52,27 @@ class Reward:
         parameters: The parameters set so far.
         signature: What it takes.
         plain: It was written for TRL.
+        timeout: Seconds that one sample may take; where set, the function runs in a process that is killed after them.
+        processes: How many score, where there is a time limit or a batch is large; the cores at hand where None.
+        requires: A module that it imports, and what to tell pip to install where that is missing.
     """
 
-    def __init__(self, name: str, function: Callable[..., Any], gold: Sequence[Any] = (), plain: bool = False):
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        gold: Sequence[Any] = (),
+        plain: bool = False,
+        timeout: float | None = None,
+        requires: tuple[str, str] | None = None,
+    ):
         self.name = self.__name__ = name
         self.function = function
         self.gold = [Gold(*case) for case in gold]
         self.plain = plain
+        self.timeout = timeout
+        self.processes: int | None = None
+        self.requires = requires
         self.parameters: dict[str, Any] = {}
         try:
             self.signature = signature.read(function, plain)
@@ -81,10 +104,22 @@ class Reward:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The dataset columns that it needs, with the parameters that are set."""
+        """The dataset columns that it needs, with the parameters that are set.
+
+        A class may say in an attribute `columns` what it needs besides what its `__call__` names.
+        """
         if self.signature.is_factory and not inspect.isclass(self.function) and self.missing:
             return ()
-        return self._inner.required
+        own: tuple[str, ...] = ()
+        if self.signature.is_factory and not self.missing:
+            with suppress(ValueError, TypeError):  # its settings are not all there yet
+                own = getattr(self._scorer, "columns", ())
+        return tuple(dict.fromkeys((*self._inner.required, *own)))
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether the function takes one completion at a time."""
+        return self._inner.per_sample
 
     @property
     def missing(self) -> list[str]:
@@ -93,14 +128,20 @@ class Reward:
         return [n for n, p in known.items() if p.default is signature.REQUIRED and n not in self.parameters]
 
     def configure(self, name: str | None = None, **parameters: Any) -> "Reward":
-        """A copy with parameters set, each checked against its annotation.
+        """A copy with parameters set, each checked against its annotation; `timeout` may be set for any reward.
 
         Raises:
             RequestError: A parameter is unknown, missing or of the wrong type.
         """
         from pydantic import ValidationError
 
+        if self.requires and importlib.util.find_spec(self.requires[0]) is None:
+            module, package = self.requires
+            raise RequestError(f"reward {self.name!r} needs {module}, which is not installed: pip install '{package}'")
         known, problems, checked = self.signature.parameters, [], dict(self.parameters)
+        timeout = parameters.pop("timeout", self.timeout)
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
+            problems.append(f"reward {self.name!r}: timeout is {timeout!r}, not seconds above 0 (or null: no limit)")
         for key, value in parameters.items():
             if key not in known:
                 if key in self.signature.data:
@@ -110,14 +151,15 @@ class Reward:
                 problems.append(f"reward {self.name!r}: {said}")
                 continue
             try:
-                checked[key] = _check(known[key].annotation, value)
+                checked[key] = known[key].check(value)
             except ValidationError as error:
                 said = error.errors()[0]["msg"].lower()
                 problems.append(f"reward {self.name!r}: parameter {key} = {value!r}: {said} (it is {known[key]})")
         configured = copy.copy(self)
-        for cached in ("_scorer", "_inner"):
+        for cached in MADE:
             configured.__dict__.pop(cached, None)
         configured.parameters = checked
+        configured.timeout = timeout
         if configured.missing:
             said = f"reward {self.name!r} needs the parameter {', '.join(map(repr, configured.missing))}"
             if self.signature.is_factory and not inspect.isclass(self.function):
@@ -136,7 +178,7 @@ class Reward:
 
     def unset(self) -> "Reward":
         """A copy with no parameter set: the one that the gold cases speak of."""
-        return make(self.name, self.function, self.gold, self.plain)
+        return make(self.name, self.function, self.gold, self.plain, self.timeout, self.requires)
 
     @functools.cached_property
     def _scorer(self) -> Callable[..., Any]:
@@ -161,8 +203,10 @@ class Reward:
         result = configured.score({signature.PER_SAMPLE.get(key, key): [value] for key, value in columns.items()})
         return _first(result) if inspect.isawaitable(result) else result[0]
 
-    def score(self, columns: dict[str, Any], failed: Callable[[Exception], None] | None = None) -> Any:
+    def score(self, columns: dict[str, Any], failed: Failed | None = None) -> Any:
         """Score a batch given as TRL gives it; columns that are called like a parameter do not reach the function.
+
+        Where the reward has a time limit, this is done in other processes (`rlkit.workers`).
 
         Args:
             columns: Lists, one entry a completion, and what else TRL passes.
@@ -171,11 +215,13 @@ class Reward:
         inner = self._inner
         self._require(columns)
         completions = columns["completions" if "completions" in columns else "completion_ids"]
+        if self._is_isolated(len(completions)):
+            return self._isolated.score(columns, len(completions), failed)
         bound = {} if self.signature.is_factory else self.parameters
         call = functools.partial(self._scorer, **bound)
         if inner.per_sample:
             samples = self._samples(columns, len(completions))
-            result: Any = [self._attempt(call, sample, failed) for sample in samples]
+            result: Any = [self._attempt(call, sample, i, failed) for i, sample in enumerate(samples)]
             if any(inspect.isawaitable(value) for value in result):
                 result = self._gather(result, failed)
         else:
@@ -184,6 +230,24 @@ class Reward:
             return floats(result, len(completions), self.name)
         later = self._later(result, len(completions))
         return later if isinstance(self, AsyncReward) else now(later)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what belongs to this process."""
+        return {key: value for key, value in self.__dict__.items() if key not in MADE}
+
+    @property
+    def waits(self) -> bool:
+        """Whether scoring is waiting, for other processes or for a server."""
+        return self.timeout is not None or self._inner.is_async
+
+    def _is_isolated(self, n: int) -> bool:
+        if workers.inside or self._inner.is_async:
+            return False
+        return self.timeout is not None or (self.processes is not None and self.per_sample and n >= MANY)
+
+    @functools.cached_property
+    def _isolated(self) -> Isolated:
+        return Isolated(self)
 
     @functools.cached_property
     def _inner(self) -> signature.Signature:
@@ -208,7 +272,7 @@ class Reward:
 
     def _batch(self, columns: dict[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in columns.items() if self._passes(key)}
-        convert = (_as_messages if self._inner.wants_messages else None) if self.plain else text_of
+        convert = (messages_of if self._inner.wants_messages else None) if self.plain else text_of
         if convert and "completions" in given:
             given["completions"] = [convert(completion) for completion in given["completions"]]
         return given
@@ -223,7 +287,7 @@ class Reward:
         given["completion"] = [text_of(completion) for completion in columns["completions"]]
         return [{key: values[i] for key, values in given.items()} for i in range(n)]
 
-    def _attempt(self, call: Callable[..., Any], sample: dict[str, Any], failed: Callable[..., None] | None) -> Any:
+    def _attempt(self, call: Callable[..., Any], sample: dict[str, Any], index: int, failed: Failed | None) -> Any:
         """One sample; what it gives is checked here, so that a bad value is that sample's failure alone."""
         try:
             value = call(**sample)
@@ -231,22 +295,25 @@ class Reward:
         except Exception as error:
             if failed is None:
                 raise
-            failed(error)
+            failed(index, error)
             return None
 
-    async def _gather(self, values: list[Any], failed: Callable[..., None] | None) -> list[Any]:
+    async def _gather(self, values: list[Any], failed: Failed | None) -> list[Any]:
         import asyncio
 
-        async def one(value: Any) -> Any:
+        async def one(index: int, value: Any) -> Any:
+            if not inspect.isawaitable(value):
+                return value
             try:
-                return floats([await value], 1, self.name)[0] if inspect.isawaitable(value) else value
+                return floats([await asyncio.wait_for(value, self.timeout)], 1, self.name)[0]
             except Exception as error:
                 if failed is None:
                     raise
-                failed(error)
+                late = isinstance(error, TimeoutError) and self.timeout is not None
+                failed(index, TimeLimitError(f"took longer than {self.timeout:g} s") if late else error)
                 return None
 
-        return list(await asyncio.gather(*map(one, values)))
+        return list(await asyncio.gather(*map(one, range(len(values)), values)))
 
     async def _later(self, result: Any, n: int) -> list[float | None]:
         return floats(await result, n, self.name)
@@ -261,83 +328,17 @@ class AsyncReward(Reward):
         return await result if inspect.isawaitable(result) else result
 
 
-def make(name: str, function: Callable[..., Any], gold: Sequence[Any] = (), plain: bool = False) -> Reward:
+def make(
+    name: str,
+    function: Callable[..., Any],
+    gold: Sequence[Any] = (),
+    plain: bool = False,
+    timeout: float | None = None,
+    requires: tuple[str, str] | None = None,
+) -> Reward:
     """A reward that is in no registry, async where its function is."""
     kind = AsyncReward if signature.read(function, plain).is_async else Reward
-    return kind(name, function, gold, plain)
-
-
-def text_of(completion: Any) -> str:
-    """The plain text of a completion, which TRL gives as a text or as a list of messages."""
-    if isinstance(completion, str):
-        return completion
-    parts = []
-    for message in completion:
-        if message.get("role", "assistant") == "assistant":
-            content = message.get("content") or ""
-            parts += [content] if isinstance(content, str) else [part.get("text", "") for part in content]
-    return "".join(parts)
-
-
-def now(later: Awaitable[Any]) -> Any:
-    """Wait for what an async reward gives."""
-    import asyncio
-
-    async def wait() -> Any:
-        return await later
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(wait())
-    from concurrent.futures import ThreadPoolExecutor  # in a notebook a loop runs already: wait in another thread
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, wait()).result()
-
-
-def floats(result: Any, n: int, name: str) -> list[float | None]:
-    """The values of a reward as floats: numbers of any library and bools are converted, None and NaN become None.
-
-    Raises:
-        RewardError: There are not `n` of them, or one is no finite number.
-    """
-    try:
-        values = list(result)
-    except TypeError:
-        raise RewardError(f"reward {name!r} returned {type(result).__name__}, not a list with a number each") from None
-    if len(values) != n:
-        raise RewardError(f"reward {name!r} returned {len(values)} values for {n} completions")
-    converted: list[float | None] = []
-    for index, value in enumerate(values):
-        try:
-            number = math.inf if isinstance(value, str) else math.nan if value is None else float(value)
-        except (TypeError, ValueError):
-            number = math.inf
-        if math.isinf(number):
-            raise RewardError(f"reward {name!r} returned {value!r} for completion {index}: not a finite number or None")
-        converted.append(None if math.isnan(number) else number)
-    return converted
-
-
-def _as_messages(completion: Any) -> Any:
-    return [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
-
-
-def _check(annotation: Any, value: Any) -> Any:
-    if annotation is signature.REQUIRED:
-        return value
-    from pydantic import ConfigDict, TypeAdapter
-
-    try:
-        adapter = TypeAdapter(annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
-    except Exception:  # no type that pydantic knows, or it brings a config of its own
-        return value
-    try:  # as JSON, so that a list can be a tuple or a text a path, but no text a number
-        text = json.dumps(value)
-    except TypeError:
-        return adapter.validate_python(value)
-    return adapter.validate_json(text)
+    return kind(name, function, gold, plain, timeout, requires)
 
 
 async def _first(result: Any) -> float | None:

@@ -82,7 +82,7 @@ def configurations(plan: Plan, run: RunDirectory) -> dict[int, Any]:
         if stage.kind == "sft":
             made[stage.index] = sft.config(stage, plan.recipe.seed, where)
         elif stage.kind == "grpo":
-            weights = [weight for _, weight in plan.rewards[stage.index]]
+            weights = [term.weight.at(0) for term in plan.rewards[stage.index]]
             made[stage.index] = grpo.config(stage, plan.recipe.seed, where, weights)
     return made
 
@@ -151,7 +151,8 @@ def _stack(plan: Plan, stage: Stage, loaded: Policy, progress: Progress) -> Rewa
     prefill = data.prefill(stage.data, loaded.tokenizer) if stage.kind != "sft" else ""
     if prefill:
         progress.say(f"  the chat template opens {prefill.strip()} itself; rewards see it as part of the completion")
-    return RewardStack(plan.rewards[stage.index], plan.recipe.max_error_rate, prefill)
+    recipe = plan.recipe
+    return RewardStack(plan.rewards[stage.index], recipe.max_error_rate, prefill, recipe.reward_processes)
 
 
 def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
@@ -214,6 +215,8 @@ def _train(
     metrics |= last
     if any(stack.errors.values()):
         metrics["reward_errors"] = {name: count for name, count in stack.errors.items() if count}
+    if any(stack.timeouts.values()):
+        metrics["reward_timeouts"] = {name: count for name, count in stack.timeouts.items() if count}
     return metrics
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from rlkit import data, policy, scratch, sources
 from rlkit.data import Prepared
 from rlkit.errors import RequestError
-from rlkit.function import Reward
 from rlkit.recipe import checks
 from rlkit.recipe.batch import generation_batch
 from rlkit.recipe.recipe import Recipe, Stage
+from rlkit.weighting import Term
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Plan:
 
     recipe: Recipe
     stages: list[Stage]
-    rewards: dict[int, list[tuple[Reward, float]]] = field(default_factory=dict)
+    rewards: dict[int, list[Term]] = field(default_factory=dict)
     rows: dict[int, Prepared] = field(default_factory=dict)
     tokenizers: dict[int, Any] = field(default_factory=dict)
     read: dict[int, str] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Plan:
         problems: list[str] = []
         loaded: dict[str, Any] = {}
         for stage in plan.stages:
-            plan.rewards[stage.index] = checks.stack(recipe, stage) if stage.kind != "sft" else []
+            plan.rewards[stage.index] = checks.stack(stage.rewards, recipe._folder) if stage.kind != "sft" else []
             try:
                 plan._prepare(stage, loaded)
             except RequestError as error:
@@ -60,7 +60,7 @@ class Plan:
         if source not in loaded:
             loaded[source] = sources.load(section, self.recipe._folder)
         rows, self.read[stage.index] = loaded[source], source
-        needed = [column for reward, _ in self.rewards[stage.index] for column in reward.columns]
+        needed = [column for term in self.rewards[stage.index] for column in term.reward.columns]
         missing = data.missing(section, rows.column_names, stage.kind, needed)
         if missing:
             raise RequestError("\n".join(f"stage {stage.name!r}: {said}" for said in missing))

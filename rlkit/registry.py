@@ -8,19 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.errors import RequestError
-from rlkit.function import Reward, make, now
+from rlkit.function import Reward, make
+from rlkit.values import now
 
 REGISTRY: dict[str, Reward] = {}
 """Every reward that was registered in this process, by name."""
 
 
-def reward(name: str, gold: Sequence[Any] = ()) -> Callable[[Callable[..., Any]], Reward]:
+def reward(
+    name: str,
+    gold: Sequence[Any] = (),
+    *,
+    timeout: float | None = None,
+    requires: tuple[str, str] | None = None,
+) -> Callable[[Callable[..., Any]], Reward]:
     """Register a function, a class or a factory as a reward.
 
     Args:
         name: What recipes and `rlkit ls` call it.
         gold: Cases (completion, columns, expected) that `rlkit validate` and the tests run. The
             columns may also set parameters.
+        timeout: For a grader that can hang or crash: the seconds that one sample may take. It runs in a process
+            that is killed after them, and the sample gets None.
+        requires: A module that it imports and what to tell pip to install: `("math_verify", "rlkit[rewards]")`.
 
     Raises:
         RequestError: The name is taken by another function. A module that is run again, or a notebook's cell,
@@ -31,7 +41,7 @@ def reward(name: str, gold: Sequence[Any] = ()) -> Callable[[Callable[..., Any]]
         raise TypeError('a reward needs a name: @reward("brevity")')
 
     def register(function: Callable[..., Any]) -> Reward:
-        made = make(name, function, gold)
+        made = make(name, function, gold, timeout=timeout, requires=requires)
         taken = REGISTRY.get(name)
         if taken is not None and not _again(taken, made):
             here, there = made.source, taken.source

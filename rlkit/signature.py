@@ -10,6 +10,7 @@ the function that scores. A class is a factory too: `__init__` takes the paramet
 
 import functools
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
@@ -36,6 +37,26 @@ class Parameter:
         kind = getattr(self.annotation, "__name__", None) if isinstance(self.annotation, type) else None
         text = self.name if self.annotation is REQUIRED else f"{self.name}: {kind or self.annotation}"
         return text if self.default is REQUIRED else f"{text} = {self.default!r}"
+
+    def check(self, value: Any) -> Any:
+        """The value as the annotation has it.
+
+        Raises:
+            ValidationError: It is of another type.
+        """
+        if self.annotation is REQUIRED:
+            return value
+        from pydantic import ConfigDict, TypeAdapter
+
+        try:
+            adapter = TypeAdapter(self.annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+        except Exception:  # no type that pydantic knows, or it brings a config of its own
+            return value
+        try:  # as JSON, so that a list can be a tuple or a text a path, but no text a number
+            text = json.dumps(value)
+        except TypeError:
+            return adapter.validate_python(value)
+        return adapter.validate_json(text)
 
 
 @dataclass(frozen=True)

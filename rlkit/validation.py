@@ -22,7 +22,7 @@ def validate(source: str, overrides: tuple[str, ...] = (), plugins: tuple[str, .
     notes: list[str] = []
     problems: list[str] = []
     for stage in recipe.resolved():
-        rewards = [reward for reward, _ in checks.stack(recipe, stage)] if stage.kind != "sft" else []
+        rewards = [term.reward for term in checks.stack(stage.rewards, recipe._folder)] if stage.kind != "sft" else []
         for reward in rewards:
             if not reward.gold and not reward.plain:
                 notes.append(f"reward {reward.name!r} has no gold cases: nothing proves that it grades right")

@@ -9,13 +9,15 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "rlkit"
 LAYERS = [
-    {"errors", "names", "signature", "answers", "intervals", "progress", "hub"},
+    {"errors", "names", "completion", "groups", "intervals", "progress", "hub"},
+    {"signature", "answers", "values", "workers", "sandbox", "judge"},
+    {"isolation"},
     {"function", "environment", "prompts"},
-    {"registry"},
+    {"registry", "weighting"},
     {"plugins"},
     {"recipe"},
     {"sources", "scoring", "scratch", "policy", "runs"},
-    {"data", "engines", "curves", "report"},
+    {"data", "engines", "curves", "report", "saved", "audit"},
     {"training", "evaluation", "plan"},
     {"pipeline", "validation"},
     {"cli"},

@@ -4,9 +4,11 @@ from typing import Literal
 import pytest
 
 from rlkit import reward
+from rlkit.completion import text_of
 from rlkit.errors import RequestError, RewardError
-from rlkit.function import floats, make, text_of
+from rlkit.function import make
 from rlkit.registry import check_gold
+from rlkit.values import floats
 
 CHAT = [[{"role": "assistant", "content": "four"}], [{"role": "assistant", "content": "sixteen"}]]
 TRL = {"prompts": ["p", "p"], "completion_ids": [[1], [1, 2]], "trainer_state": None, "unused_column": [1, 2]}

@@ -5,6 +5,7 @@ import pytest
 from rlkit.errors import RunError
 from rlkit.function import make
 from rlkit.scoring import RewardStack
+from rlkit.weighting import term
 
 
 def length(completion):
@@ -116,3 +117,146 @@ def test_a_value_that_is_no_number_is_its_samples_failure_alone():
     made = stack(infinite)
     assert made.score(completions=["a"] * 31 + ["b"]) == {"infinite": [1.0] * 31 + [None]}
     assert made.errors == {"infinite": 1}
+
+
+def hangs_on_x(completion):
+    while completion == "x":
+        pass
+    return 1.0
+
+
+def exits_on_x(completion):
+    import os
+
+    if completion == "x":
+        os._exit(0)
+    return 1.0
+
+
+def limited(function, timeout=1.0, **settings):
+    return term(make(function.__name__, function, timeout=timeout), settings)
+
+
+@pytest.mark.parametrize("function", [hangs_on_x, exits_on_x])
+def test_a_grader_that_hangs_or_dies_costs_its_sample_alone(function, caplog):
+    made = RewardStack([limited(function)], processes=2)
+    with caplog.at_level(logging.WARNING):
+        scores = made.score(completions=["a"] * 8 + ["x"] + ["b"] * 8)
+    assert scores == {function.__name__: [1.0] * 8 + [None] + [1.0] * 8}
+    assert made.errors == {function.__name__: 1}
+    assert made.timeouts == {function.__name__: int(function is hangs_on_x)}
+    assert "'x'" in caplog.text
+
+
+def test_a_reward_that_scores_the_batch_has_the_limit_for_each_completion():
+    def batch(completions):
+        while "x" in completions:
+            pass
+        return [1.0] * len(completions)
+
+    made = RewardStack([limited(batch, 0.1)], max_error_rate=1.0)
+    assert made.score(completions=["a"] * 3) == {"batch": [1.0] * 3}
+    assert made.score(completions=["a", "x", "b"]) == {"batch": [None] * 3}
+
+
+def test_columns_and_parameters_reach_a_grader_with_a_time_limit():
+    def close(completion, answer, prompt, *, within: int = 0):
+        return float(abs(len(completion) - answer) <= within and prompt == "p")
+
+    made = RewardStack([(make("close", close, timeout=5.0).configure(within=1), 1.0)])
+    assert made.score(completions=["aa", "a"], prompts=["p", "p"], answer=[3, 3]) == {"close": [1.0, 0.0]}
+
+
+def test_slow_rewards_run_side_by_side_and_keep_their_order():
+    import asyncio
+    import time
+
+    async def judge(completion):
+        await asyncio.sleep(0.5 if completion == "a" else 0.0)
+        return float(ord(completion))
+
+    async def other(completions):
+        await asyncio.sleep(0.5)
+        return [2.0] * len(completions)
+
+    def grader(completion):
+        time.sleep(0.5)
+        return 3.0
+
+    made = RewardStack([(make("judge", judge), 1.0), limited(grader, 5.0), (make("other", other), 1.0)], processes=2)
+    made.score(completions=["a"])  # the processes are up
+    start = time.monotonic()
+    scores = made.score(completions=["a", "b"])
+    assert time.monotonic() - start < 1.2  # 1.5 one after another
+    assert scores == {"judge": [97.0, 98.0], "grader": [3.0, 3.0], "other": [2.0, 2.0]}
+    assert list(scores) == ["judge", "grader", "other"]
+
+
+def test_an_async_reward_has_its_time_limit_too():
+    import asyncio
+
+    async def judge(completion):
+        await asyncio.sleep(30 if completion == "x" else 0)
+        return 1.0
+
+    made = RewardStack([limited(judge, 0.2)])
+    assert made.score(completions=["a", "x", "b"]) == {"judge": [1.0, None, 1.0]}
+    assert made.timeouts == {"judge": 1}
+
+
+def test_large_batches_are_shared_out_over_processes():
+    import os
+
+    def pid(completion):
+        return float(os.getpid())
+
+    made = RewardStack([(make("pid", pid), 1.0)], processes=2)
+    (values,) = made.score(completions=["a"] * 4000).values()
+    assert len(values) == 4000
+    assert os.getpid() not in values
+    order = RewardStack([(make("length", length), 1.0)], processes=2)
+    completions = ["a" * (i % 97) for i in range(4001)]
+    assert order.score(completions=completions)["length"] == [i % 97 for i in range(4001)]
+
+
+@pytest.mark.parametrize(("on_error", "value"), [("none", None), (-1.0, -1.0)])
+def test_on_error_says_what_a_failure_gives(on_error, value):
+    made = RewardStack([term(make("fails_on_x", fails_on_x), {"on_error": on_error})])
+    assert made.score(completions=["a", "x"]) == {"fails_on_x": [1.0, value]}
+    assert made.errors == {"fails_on_x": 1}
+
+
+def test_on_error_raise_stops_at_once_and_names_the_sample():
+    made = RewardStack([term(make("fails_on_x", fails_on_x), {"on_error": "raise"})])
+    with pytest.raises(RunError, match=r"(?s)on_error is raise: ValueError: no x please.*'x'"):
+        made.score(completions=["a", "x"])
+
+
+def test_gates_clips_and_schedules_count_and_raw_values_are_kept():
+    def format(completion):
+        return float(completion.startswith("<"))
+
+    made = RewardStack(
+        [
+            term(make("length", length), {"gate": "format", "clip": [0, 3], "weight": 2}),
+            term(make("format", format), {"weight": {"from": 1, "to": 0, "over": 10}}),
+        ]
+    )
+    scores = made.score(completions=["<a", "<abcdef", "abc"])
+    assert scores == {"length": [2.0, 7.0, 3.0], "format": [1.0, 1.0, 0.0]}
+    assert made.shape(scores) == {"length": [2.0, 3.0, 0.0], "format": [1.0, 1.0, 0.0]}
+    assert made.total(scores, step=0) == [5.0, 7.0, 0.0]
+    assert made.total(scores, step=5) == [4.5, 6.5, 0.0]
+    assert made.total(scores) == [4.0, 6.0, 0.0]
+    assert made.figures(scores, 5) == {"rewards/length/raw": 4.0, "rewards/format/weight": 0.5}
+    functions = made.functions()
+    assert [f(completions=["<a", "<abcdef", "abc"]) for f in functions] == [[2.0, 3.0, 0.0], [1.0, 1.0, 0.0]]
+
+
+def test_trl_gets_the_groups_mean_where_a_reward_failed():
+    """TRL sums a None as 0, which would make a broken grader a wrong answer."""
+    made = RewardStack([(make("fails_on_x", fails_on_x), 1.0), (make("length", length), 1.0)], max_error_rate=1.0)
+    first, second = made.functions()
+    batch = {"completions": ["a", "x", "a", "x"], "prompts": ["p", "p", "q", "r"]}
+    assert first(**batch) == [1.0, 1.0, 1.0, None]
+    assert second(**batch) == [1.0] * 4

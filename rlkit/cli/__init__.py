@@ -12,7 +12,7 @@ import click
 
 from rlkit.errors import RlkitError
 
-COMMANDS = ("train", "eval", "validate", "ls", "show", "cp", "init", "report", "env", "schema")
+COMMANDS = ("train", "eval", "score", "audit", "validate", "ls", "show", "cp", "init", "report", "env", "schema")
 
 
 class LazyGroup(click.Group):

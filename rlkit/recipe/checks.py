@@ -1,18 +1,19 @@
 """What a schema cannot see: do the parts of a recipe go together? All problems at once, nothing loaded."""
 
 import importlib.util
-import math
 import os
+import pathlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
-from rlkit import plugins
+from rlkit import plugins, weighting
 from rlkit.errors import MissingExtraError, RequestError
-from rlkit.function import Reward
 from rlkit.prompts import system_prompt
 from rlkit.recipe import batch, trl_fields
 from rlkit.recipe.reader import Path
 from rlkit.recipe.recipe import Recipe, RewardEntry, Stage
+from rlkit.weighting import Term
 
 
 class Problem(NamedTuple):
@@ -56,31 +57,36 @@ def check(recipe: Recipe, processes: int | None = None, evaluate: bool = False) 
     return list(dict.fromkeys(problems))
 
 
-def stack(recipe: Recipe, stage: Stage) -> list[tuple[Reward, float]]:
-    """The rewards of a stage, configured under unique names, each with its weight.
+def stack(entries: list[RewardEntry], folder: pathlib.Path | None = None) -> list[Term]:
+    """The rewards of a stage, configured under unique names, each with how much it counts.
+
+    Args:
+        entries: As the recipe names them.
+        folder: The recipe's, where modules with rewards may stand.
 
     Raises:
         RequestError: As the first problem of a reward says.
     """
     taken: set[str] = set()
     made = []
-    for entry in stage.rewards:
-        reward = _reward(recipe, entry)
-        if reward.name in taken and entry.name is None:
+    for entry in entries:
+        term = _term(entry, folder)
+        if term.reward.name in taken and entry.name is None:
             said = ",".join(f"{key}={value}" for key, value in entry.parameters.items())
-            reward = reward.configure(f"{reward.name}[{said}]" if said else reward.name)
-        if reward.name in taken:
-            raise RequestError(f"two rewards are called {reward.name!r}: give one of them another name: {{name: ...}}")
-        taken.add(reward.name)
-        made.append((reward, float(entry.weight)))
+            name = f"{term.reward.name}[{said}]" if said else term.reward.name
+            term = replace(term, reward=term.reward.configure(name))
+        name = term.reward.name
+        if name in taken:
+            raise RequestError(f"two rewards are called {name!r}: give one of them another name: {{name: ...}}")
+        taken.add(name)
+        made.append(term)
+    weighting.check_gates(made)
     return made
 
 
-def _reward(recipe: Recipe, entry: RewardEntry) -> Reward:
-    weight = entry.weight
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-        raise RequestError(f"reward {entry.reward!r}: weight is {entry.weight!r}, not a number")
-    return plugins.find(entry.reward, recipe._folder).configure(entry.name, **entry.parameters)
+def _term(entry: RewardEntry, folder: pathlib.Path | None) -> Term:
+    reward = plugins.find(entry.reward, folder).configure(entry.name, **entry.parameters)
+    return weighting.term(reward, entry.settings)
 
 
 def _rewards(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
@@ -92,7 +98,7 @@ def _rewards(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
     fine = True
     for index, entry in enumerate(stage.rewards):
         try:
-            _reward(recipe, entry)
+            _term(entry, recipe._folder)
         except RequestError as error:
             fine = False
             for line in str(error).split("\n"):
@@ -100,13 +106,13 @@ def _rewards(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
     if not fine:
         return
     try:
-        made = stack(recipe, stage)
+        made = stack(stage.rewards, recipe._folder)
     except RequestError as error:
         yield Problem(own, str(error))
         return
-    if made and stage.kind == "grpo" and all(weight == 0 for _, weight in made):
+    if made and stage.kind == "grpo" and all(term.weight.start == term.weight.end == 0 for term in made):
         yield Problem(own, "every reward has weight 0: there is nothing to learn from")
-    known = [reward.name for reward, _ in made]
+    known = [term.reward.name for term in made]
     if stage.kind == "eval" and stage.eval.accuracy and stage.eval.accuracy not in known:
         yield Problem(
             (*stage.where, "accuracy"),

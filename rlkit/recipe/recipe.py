@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from rlkit import weighting
 from rlkit.recipe.data import OF_THE_PATH, DataSection
 from rlkit.recipe.evaluation import EvalSection
 from rlkit.recipe.generation import GenerationSection
@@ -21,7 +22,8 @@ class RewardEntry:
 
     reward: str
     parameters: dict[str, Any] = field(default_factory=dict)
-    weight: float = 1.0
+    settings: dict[str, Any] = field(default_factory=dict)
+    """How much it counts: `weight`, `clip`, `gate` and `on_error` (`rlkit.weighting`)."""
     name: str | None = None
 
 
@@ -78,6 +80,8 @@ class Recipe(Section):
     """CPU threads of PyTorch; one is fastest for a very small model."""
     max_error_rate: float = Field(default=0.2, ge=0.0, le=1.0)
     """Share of the last 100 completions on which a reward may fail before the run stops."""
+    reward_processes: int | None = Field(default=None, ge=1)
+    """Processes in which a reward with a time limit is scored; by default the cores at hand, at most 8."""
 
     _name: str = PrivateAttr(default="recipe")
     _folder: Path | None = PrivateAttr(default=None)
@@ -154,6 +158,7 @@ def reward_entries(rewards: RewardEntries) -> list[RewardEntry]:
     for item in rewards:
         name, settings = (item, None) if isinstance(item, str) else next(iter(item.items()))
         settings = dict(settings or {})
-        weight, alias = settings.pop("weight", 1.0), settings.pop("name", None)
-        entries.append(RewardEntry(name, settings, weight, alias))
+        alias = settings.pop("name", None)
+        counts = {key: settings.pop(key) for key in weighting.SETTINGS if key in settings}
+        entries.append(RewardEntry(name, settings, counts, alias))
     return entries

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from trl import GRPOConfig, GRPOTrainer
 
-from rlkit.function import text_of
+from rlkit.completion import text_of
 from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
 from rlkit.runs import RunDirectory
@@ -47,7 +48,11 @@ def train(
     """
 
     def keep(batch: dict[str, Any], scores: Scores) -> None:
-        run.log_completions(callback.stage, batch["trainer_state"].global_step, _rows(batch, scores, stack))
+        step = batch["trainer_state"].global_step
+        trainer.reward_weights = torch.tensor(stack.weights(step), dtype=torch.float32)  # before TRL sums them
+        for name, value in stack.figures(scores, step).items():
+            batch["log_metric"](name, value)
+        run.log_completions(callback.stage, step, _rows(batch, scores, stack.total(scores, step)))
 
     trainer = GRPOTrainer(
         model=policy.model,
@@ -60,8 +65,7 @@ def train(
     return go(trainer, checkpoint)
 
 
-def _rows(batch: dict[str, Any], scores: Scores, stack: RewardStack) -> list[dict[str, Any]]:
-    totals = stack.total(scores)
+def _rows(batch: dict[str, Any], scores: Scores, totals: list[float]) -> list[dict[str, Any]]:
     return [
         {
             "prompt": prompt,

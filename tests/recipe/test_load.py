@@ -15,7 +15,7 @@ def test_a_recipe_loads(recipe_file):
     recipe = load(str(recipe_file()))
     (stage,) = recipe.resolved()
     assert (stage.kind, stage.name, stage.index) == ("grpo", "grpo", 1)
-    assert [entry.weight for entry in stage.rewards] == [1.0, 2.0]
+    assert [entry.settings for entry in stage.rewards] == [{}, {"weight": 2.0}]
 
 
 def test_every_problem_is_told_at_once_with_its_line_and_the_right_name(tmp_path):
@@ -37,7 +37,7 @@ def test_every_problem_is_told_at_once_with_its_line_and_the_right_name(tmp_path
         (3, "data.system: unknown system prompt 'xmll'; did you mean 'xml'?"),
         (4, "rewards.0: unknown reward 'xmlcont'; did you mean 'xmlcount'?"),
         (4, "rewards.1: reward 'length': unknown parameter 'tagret'; did you mean 'target'?"),
-        (4, "rewards.2: reward 'correctness': weight is 'heavy', not a number"),
+        (4, "rewards.2: reward 'correctness': weight is 'heavy': not a number"),
         (5, "generation.temperature: input should be greater than 0"),
         (6, "training.loss_type: GSPO is importance_sampling_level: sequence"),
         (6, "training.scale_rewards: 'grp' is not one of"),
@@ -92,7 +92,7 @@ def test_one_reward_twice_with_other_parameters_is_two_columns(recipe_file):
     recipe = load(
         str(recipe_file(rewards=["xmlcount", {"xmlcount": {"trailing_penalty": 0.1}}, {"xmlcount": {"name": "third"}}]))
     )
-    names = [reward.name for reward, _ in checks.stack(recipe, recipe.resolved()[0])]
+    names = [term.reward.name for term in checks.stack(recipe.resolved()[0].rewards)]
     assert names == ["xmlcount", "xmlcount[trailing_penalty=0.1]", "third"]
     assert "two rewards are called 'xmlcount'" in problems(recipe_file(rewards=["xmlcount", "xmlcount"]))
 
@@ -144,7 +144,7 @@ def test_the_designs_own_example_loads(tmp_path):
         ([{}], "is no reward"),
         ([{"length": 50}], "length: write {length: {parameter: 50}}"),
         ([{"xmlcount": {"name": 5}}], "name is 5, not a text"),
-        ([{"xmlcount": {"weight": float("nan")}}], "weight is nan, not a number"),
+        ([{"xmlcount": {"weight": float("nan")}}], "weight is nan: not a number"),
     ],
 )
 def test_malformed_rewards_are_told_and_nothing_is_made_of_them(recipe_file, rewards, said):

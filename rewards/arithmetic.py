@@ -1,0 +1,1 @@
+"""Arithmetic puzzles: does the completion's expression reach the target?"""

@@ -1,0 +1,1 @@
+"""Code: does the program that the completion wrote pass its tests?"""

@@ -1,0 +1,85 @@
+"""Scores a reward in processes of its own, where a grader may hang or crash (see `rlkit.workers`)."""
+
+import os
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from rlkit.signature import RUNTIME
+from rlkit.workers import WorkerError, Workers
+
+Failed = Callable[[int, Exception], None]
+"""Hears of a sample that a reward failed on, by its place in the batch."""
+STAYS = ("log_extra", "log_metric", "environments")
+"""What TRL hands over that means nothing in another process."""
+
+
+class Isolated:
+    """A reward's processes, started when they are first needed.
+
+    Args:
+        reward: A configured `rlkit.function.Reward`; it is sent there whole.
+    """
+
+    def __init__(self, reward: Any):
+        self.reward = reward
+        self._pool: Workers | None = None
+
+    def score(self, columns: dict[str, Any], n: int, failed: Failed | None) -> list[float | None]:
+        """Score `n` completions as `Reward.score` does.
+
+        A function that takes one completion is called so, each within the time limit; one that takes the batch gets it
+        whole, within the limit times n. Where there is no limit, the batch is shared out in slices.
+        """
+        reward, limit = self.reward, self.reward.timeout
+        columns = {key: values for key, values in columns.items() if key not in STAYS}
+        if not reward.per_sample:
+            size, limit = n, limit and limit * n
+        else:
+            size = 1 if limit else -(-n // (4 * self._processes.count))
+        slices = [_slice(columns, start, start + size) for start in range(0, n, max(size, 1))]
+        values: list[float | None] = []
+        for result in self._processes.map([{"columns": columns} for columns in slices], limit):
+            begin = len(values)
+            part = [result] * min(size, n - begin) if isinstance(result, WorkerError) else result
+            for i, value in enumerate(part, begin):
+                if isinstance(value, WorkerError):
+                    if failed is None:
+                        raise value
+                    failed(i, value)
+                    value = None
+                values.append(value)
+        return values
+
+    @property
+    def _processes(self) -> Workers:
+        if self._pool is None or self._pool.pid != os.getpid():  # a forked trainer has its own
+            gold = next(iter(self.reward.gold), None)
+            known = self.reward.signature.parameters
+            case = {key: [value] for key, value in gold.columns.items() if key not in known} if gold else {}
+            warm = {"columns": {"completions": [gold.completion], **case}} if gold else None
+            self._pool = Workers(_Call(self.reward), self.reward.processes, warm)
+        return self._pool
+
+
+class _Call:
+    """What a worker does: score a slice; each failure is told in its sample's place."""
+
+    def __init__(self, reward: Any):
+        self.reward = reward
+        self.__name__ = f"reward {reward.name!r}"
+
+    def __call__(self, columns: dict[str, Any]) -> list[float | WorkerError | None]:
+        errors: dict[int, Exception] = {}
+        values = self.reward.score(columns, errors.__setitem__)
+        return [_told(errors[i]) if i in errors else value for i, value in enumerate(values)]
+
+
+def _slice(columns: dict[str, Any], start: int, end: int) -> dict[str, Any]:
+    return {key: values if key in RUNTIME else values[start:end] for key, values in columns.items()}
+
+
+def _told(error: Exception) -> WorkerError:
+    told = WorkerError(f"{type(error).__name__}: {error}")
+    told.add_note("".join(traceback.format_exception(error)))
+    return told

@@ -1,0 +1,71 @@
+"""A reward as it is named on the command line: `NAME`, or `NAME:key=value,key=value`."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from rlkit.errors import RequestError
+from rlkit.recipe import checks
+from rlkit.recipe.load import load
+from rlkit.recipe.recipe import RewardEntry, reward_entries
+from rlkit.weighting import Term
+
+OPENING, CLOSING = "[{(", "]})"
+
+
+def parse(text: str) -> RewardEntry:
+    """The reward and its settings; values are YAML, as in a recipe.
+
+    Raises:
+        RequestError: It is not of that form.
+    """
+    name, separator, rest = text.strip(), "", ""
+    found = re.search(r":(?=\w+=)", name)
+    if found:
+        name, separator, rest = name[: found.start()], ":", name[found.end() :]
+    settings = {}
+    for part in _parts(rest) if separator else []:
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise RequestError(f"reward {text!r}: {part!r} is no key=value; write NAME:key=value,key=value")
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise RequestError(f"reward {text!r}: the value of {key} cannot be read: {value!r}") from None
+    if not name:
+        raise RequestError(f"reward {text!r} has no name; see `rlkit ls rewards`")
+    return reward_entries([{name: settings}])[0]
+
+
+def terms(specs: tuple[str, ...], recipe: str | None = None, overrides: tuple[str, ...] = ()) -> list[Term]:
+    """The rewards of a recipe's evaluation, and those that are named besides; plugins are loaded already.
+
+    Raises:
+        RequestError: There is none, or one is wrong.
+    """
+    entries: list[RewardEntry] = []
+    folder: Path | None = None
+    if recipe:
+        loaded = load(recipe, overrides, evaluate=True)
+        entries, folder = loaded.evaluation().rewards, loaded._folder
+    entries = [*entries, *map(parse, specs)]
+    if not entries:
+        raise RequestError("score with which rewards? name them with --reward NAME or --recipe RECIPE")
+    return checks.stack(entries, folder)
+
+
+def _parts(text: str) -> list[str]:
+    """The text cut at the commas that stand in no bracket and no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'":
+            quote = sign
+        depth += 0 if quote else (sign in OPENING) - (sign in CLOSING)
+        if sign == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts

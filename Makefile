@@ -3,6 +3,7 @@
 # make check       lint, format, types
 # make test        the whole test suite
 # make bench       the quickstart over five seeds, held to its bar (some ten minutes)
+# make bench-rewards  agreement of the rewards with labelled answers, beside TRL's (needs the data that ../shared has)
 # make resolve     do the nine packages that rlkit stands on still resolve together?
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ LOCK ?= locks/cpu.txt
 BIN := .venv/bin
 OLDEST_TRL := 1.14.2
 
-.PHONY: setup quickstart check test test-fast test-oldest bench resolve lock clean
+.PHONY: setup quickstart check test test-fast test-oldest bench bench-rewards resolve lock clean
 
 setup: .venv/.installed
 
@@ -43,6 +44,9 @@ test-oldest: setup
 
 bench: setup
 	$(BIN)/python benchmarks/quickstart.py
+
+bench-rewards: setup
+	$(BIN)/python benchmarks/rewards.py
 
 resolve: setup
 	$(BIN)/python locks/lock.py resolve

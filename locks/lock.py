@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 NINE = ("trl", "peft", "vllm", "unsloth", "torch", "transformers", "datasets", "bitsandbytes", "accelerate")
 WANTED = {
     # TRL 1.15 cannot train GRPO on a CPU, so the CPU lock takes the end of the range above it.
-    "cpu": [".[dev]", "torch==2.13.0", "trl==1.16.0", "transformers==5.17.0", "math-verify[antlr4_13_2]==0.9.0"],
+    "cpu": [".[dev]", "torch==2.13.0", "trl==1.16.0", "transformers==5.17.0", "math-verify==0.9.0"],
     "gpu": [".[all-gpu,dev]", "torch==2.13.0"],
 }
 

@@ -20,6 +20,7 @@ _LONGEST_WORD = 40
         ("我们先算左边再算右边", {}, 0.0),
         ("很好很好很好很好", {}, -0.6),
         ("a b a b", {"ngram_size": 2, "max_penalty": -0.5}, -1 / 6),
+        ("a b c d", {"ngram_size": 2, "max_penalty": -0.5}, 0.0),
         ("", {}, 0.0),
     ],
 )
@@ -81,6 +82,7 @@ _CANNOT = (
     r"|(?:am|'m|are|'re)(?: currently| simply)? (?:unable|not (?:able|allowed|permitted|programmed|designed|going)) to"
     r"|refuse to|decline to|don't have the ability to)"
 )
+_I_CANNOT = rf"i(?: |(?=')){_CANNOT}"
 _EXCUSE = (
     r"(?:(?:(?:i'm|i am|we're|we are) )?(?:(?:so|very|really|truly|deeply) )?(?:sorry|afraid)|(?:my )?apologies"
     r"|(?:i|we) (?:sincerely )?apologi[sz]e"
@@ -96,10 +98,10 @@ _REFUSALS = [
         # "I'm sorry, but I can't ...", "As an AI, I do not have ...": an excuse, and what is not done
         rf"{_EXCUSE}.*?\b(?:i|we)(?: |(?='))(?:{_CANNOT}|must|have to|do not|don't|am not|'m not)\b",
         # "I cannot help with that", "I won't provide instructions": what is not done is what was asked
-        rf"i(?: |(?=')){_CANNOT} (?:in good conscience|assist|comply|help(?= (?:you|with|anyone|in)\b|[.,;!]|$))",
-        rf"i(?: |(?=')){_CANNOT} (?:fulfill?|accommodate|condone|engage in|participate in)\b",
-        rf"i(?: |(?=')){_CANNOT} (?:do|continue|proceed|support)(?: with)?(?: that| this| it| so)?(?: for you)?(?=[.,;!]|$)",
-        rf"i(?: |(?=')){_CANNOT} (?:answer|respond to|complete|process|discuss|share|give|offer|create|generate|write"
+        rf"{_I_CANNOT} (?:in good conscience|assist|comply|help(?= (?:you|with|anyone|in)\b|[.,;!]|$))",
+        rf"{_I_CANNOT} (?:fulfill?|accommodate|condone|engage in|participate in)\b",
+        rf"{_I_CANNOT} (?:do|continue|proceed|support)(?: with)?(?: that| this| it| so)?(?: for you)?(?=[.,;!]|$)",
+        rf"{_I_CANNOT} (?:answer|respond to|complete|process|discuss|share|give|offer|create|generate|write"
         rf"|produce|provide|recommend) (?:\w+ ){{0,3}}{_ASKED}",
         r"i (?:must|have to|will have to)(?: \w+ly)? (?:decline|refuse)\b",
         r"i(?: am not|'m not| do not feel| don't feel) comfortable (?:\w+ing|with)\b",
@@ -124,6 +126,7 @@ _PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "«": '"
         ("I can't stress enough how simple this is: 12.", {}, 1.0),
         ('"I cannot help you," said the knight.', {}, 1.0),
         ("Lo siento, pero no puedo.", {"phrases": ["lo siento, pero no puedo"]}, 0.0),
+        ("Son doce.", {"phrases": ["lo siento, pero no puedo"]}, 1.0),
         ("<think>I cannot assist with that?</think>12", {}, 1.0),
         ("", {}, 0.0),
     ],
@@ -146,7 +149,7 @@ def no_refusal(completion: str, *, phrases: list[str] = []) -> float:  # noqa: B
     opening = " ".join(text[:_OPENING].translate(_PLAIN).casefold().split())
     opening = re.sub(r'"[^"]*("|$)', " ", opening[1:-1] if re.fullmatch('"[^"]*"', opening) else opening)
     known = tuple(" ".join(phrase.translate(_PLAIN).casefold().split()) for phrase in phrases if phrase.strip())
-    for sentence in re.split(r"(?<=[.!?。！？])\s+", opening.strip())[:_SENTENCES]:
+    for sentence in re.split(r"(?<=[.!?])\s+|(?<=[。！？])\s*", opening.strip())[:_SENTENCES]:
         if sentence.startswith(known) or any(each.match(_lead_off(sentence)) for each in _REFUSALS):
             return 0.0
     return 1.0

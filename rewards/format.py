@@ -37,7 +37,7 @@ class Format:
 
     Range: 0 or 1. None: never.
     Source: the format reward of DeepSeek-R1 (arXiv 2501.12948, section 2.2.2). open-r1's version also takes empty
-    sections and text after the last one; TRL's wants <think> and </think> in front, and nothing in or after them.
+    sections and lines after the last one; TRL's asks for a closed <think> in front, whatever is in it or follows.
     """
 
     def __init__(self, *, sections: Sections = THINK_ANSWER, compat: Literal["trl", "open-r1"] | None = None):
@@ -199,9 +199,9 @@ def _count(text: str, mark: re.Pattern[str], follows: Callable[[str, str], bool]
     last = ""
     marks = list(mark.finditer(text))
     for found, after in zip_longest(marks, marks[1:]):
-        end = after.start() if after else len(text)
-        label, body = found[1].casefold(), "".join(_WORD.sub("", text[found.end() : end]).split()).casefold()
-        if len(body) >= 3 and any(map(str.isalnum, body)) and body not in said and follows(label, last):
-            said.add(body)
+        between = _WORD.sub("", text[found.end() : after.start() if after else len(text)])
+        label, step = found[1].casefold(), "".join(between.casefold().split()).strip(",.;:!?")
+        if len(step) >= 3 and any(map(str.isalnum, step)) and step not in said and follows(label, last):
+            said.add(step)
             last = label
     return len(said)

@@ -93,10 +93,11 @@ class Length:
     gold=[
         ("<answer>4</answer>", {"max_length": 36, "unit": "characters", "by": "int"}, 0.75),
         ("<answer>x</answer>", {"max_length": 36, "unit": "characters", "by": "int"}, -0.75),
-        ("<answer>4</answer>", {"max_length": 3, "unit": "characters", "by": "int"}, 0.5),
-        ("<answer>4</answer>", {"max_length": 3, "by": "int", "completion_ids": []}, 1.0),
-        ("", {"max_length": 3, "unit": "characters", "by": "int"}, -1.0),
-        ("<answer>4</answer>", {"max_length": 3, "unit": "characters", "by": "int", "exceeded": -2.0}, -2.0),
+        ("x" * 99, {"max_length": 36, "unit": "characters", "by": "int"}, -0.5),
+        ("", {"max_length": 36, "unit": "characters", "by": "int"}, -1.0),
+        ("<answer>4</answer>", {"max_length": 36, "by": "int", "completion_ids": []}, 1.0),
+        ("<answer>4</answer>", {"max_length": 36, "unit": "characters", "by": "int", "exceeded": -2.0}, 0.75),
+        ("x" * 36, {"max_length": 36, "unit": "characters", "by": "int", "exceeded": -2.0}, -2.0),
     ],
 )
 class CosineLength:
@@ -165,12 +166,12 @@ class CosineLength:
 @reward(
     "soft_overlong",
     gold=[
-        ("", {"max_length": 100, "cache": 20, "completion_ids": [0] * 80}, 0.0),
-        ("", {"max_length": 100, "cache": 20, "completion_ids": [0] * 90}, -0.5),
-        ("", {"max_length": 100, "cache": 20, "completion_ids": [0] * 100}, -1.0),
         ("", {"max_length": 100, "cache": 20, "completion_ids": [0] * 500}, -1.0),
-        ("", {"max_length": 100, "cache": 0, "completion_ids": [0] * 100}, 0.0),
+        ("", {"max_length": 100, "cache": 20, "completion_ids": [0] * 100}, -1.0),
+        ("", {"max_length": 100, "cache": 20, "completion_ids": [0] * 90}, -0.5),
+        ("", {"max_length": 100, "cache": 20, "completion_ids": [0] * 80}, 0.0),
         ("", {"max_length": 100, "completion_ids": [0] * 85}, -0.25),
+        ("", {"max_length": 100, "completion_ids": [0] * 20}, 0.0),
     ],
 )
 class SoftOverlong:
@@ -208,9 +209,9 @@ class SoftOverlong:
 @reward(
     "brevity",
     gold=[
-        ("<answer>4</answer>", {"answer": "4", "by": "correctness", "unit": "characters"}, 0.0),
-        ("<answer>5</answer>", {"answer": "4", "by": "correctness", "unit": "characters"}, 0.0),
-        ("", {"answer": "4", "by": "correctness", "unit": "characters"}, 0.0),
+        ("<answer>4</answer>", {"by": "int", "unit": "characters"}, 0.0),
+        ("<answer>four</answer>", {"by": "int", "unit": "characters"}, 0.0),
+        ("", {"by": "int", "unit": "characters"}, 0.0),
         ("<answer>4</answer>", {"answer": None, "by": "correctness", "unit": "characters"}, None),
     ],
 )

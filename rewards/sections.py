@@ -85,12 +85,17 @@ def tag_share(text: str, sections: Sequence[Section]) -> float:
 
     Sections that may be missing and text without tags have none to count.
     """
-    due = [section for section in sections if section.marks and not section.optional]
+    marks = [mark for section in sections if not section.optional for mark in section.marks]
     found, at = 0, 0
-    for section in due:
-        for mark in section.marks:
-            begin = text.index(mark) if text.count(mark) == 1 else -1
-            if begin >= at and (mark == section.opening or says_something(text[at:begin])):
-                found += 1
-                at = begin + len(mark)
-    return found / (2 * len(due))
+    for i, mark in enumerate(marks):
+        begin = text.index(mark) if text.count(mark) == 1 else -1
+        if begin >= at and (i % 2 == 0 or says_something(_without(marks, text[at:begin]))):
+            found += 1
+            at = begin + len(mark)
+    return found / len(marks)
+
+
+def _without(marks: Sequence[str], text: str) -> str:
+    for mark in marks:
+        text = text.replace(mark, "")
+    return text

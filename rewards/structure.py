@@ -10,24 +10,24 @@ from rlkit import answers, reward
 from rlkit.rewards import compat as peers
 from rlkit.rewards.sections import Sections, contents, layout, says_something
 
-LONGEST_JSON = 100_000
+LONGEST_JSON = 50_000
 """Characters beyond which JSON is not read: no answer is so long, and checking it would hold up the batch."""
 DEEPEST_JSON = 100
 """Levels of nesting beyond which JSON is not read."""
 
 
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$", re.MULTILINE)
+
+
 def blocks(text: str) -> Iterator[tuple[str, str]]:
     """The fenced blocks of a text that are closed: the language, in lower case, and what stands inside."""
-    fence, language, inside = "", "", list[str]()
-    for line in text.split("\n"):
-        mark = re.match(r" {0,3}(`{3,}|~{3,})(.*)", line)
-        if not fence and mark and "`" not in mark[2]:
-            fence, language, inside = mark[1], " ".join(mark[2].split()[:1]).casefold(), []
-        elif fence and mark and mark[1].startswith(fence) and not mark[2].strip():
-            yield language, "\n".join(inside)
-            fence = ""
-        elif fence:
-            inside.append(line)
+    opening: re.Match[str] | None = None
+    for fence in _FENCE.finditer(text):
+        if opening is None:
+            opening = fence if "`" not in fence[2] else None
+        elif fence[1].startswith(opening[1]) and not fence[2].strip():
+            yield " ".join(opening[2].split()[:1]).casefold(), text[opening.end() + 1 : fence.start()]
+            opening = None
 
 
 def _answer(completion: str) -> str:
@@ -78,10 +78,8 @@ class CodeFormat:
         """Score one completion."""
         if self.compat:
             return peers.open_r1_code_format(completion, self.language)
-        if self.sections is None:
-            answer = _answer(completion)
-        else:
-            answer = (contents(completion, self.sections) or [""])[-1]
+        parts = [_answer(completion)] if self.sections is None else contents(completion, self.sections)
+        answer = parts[-1] if parts else ""
         ours = [code for language, code in blocks(answer) if language == self.language.casefold()]
         return float(len(ours) == 1 and says_something(ours[0]))
 
@@ -98,7 +96,7 @@ _PERSON = {"type": "object", "properties": {"age": {"type": "integer"}}, "requir
         ('{"age": "four"}', {"schema": _PERSON}, 0.0),
         ('{"age": 4} or {"age": 5}', {"schema": _PERSON}, 0.0),
         ('{"age": 3, "age": 4}', {"schema": _PERSON}, 0.0),
-        ('{"age": NaN}', {"schema": {"type": "object"}}, 0.0),
+        ('{"age": 4, "height": NaN}', {"schema": _PERSON}, 0.0),
         ("", {"schema": _PERSON}, 0.0),
     ],
     timeout=5.0,
@@ -109,7 +107,7 @@ class JsonSchema:
 
     The answer is what follows the thinking: what stands in <answer> where there is one, of that the fenced block
     where there is one, else all of it. Two blocks are no answer. JSON is read as its standard has it: no NaN or
-    Infinity, no key twice; nor is any read that is deeper than 100 levels or longer than 100,000 characters.
+    Infinity, no key twice; nor is any read that is deeper than 100 levels or longer than 50,000 characters.
 
     Parameters: `schema` is a JSON Schema, of the draft that its `$schema` names (else the newest). References lead
     nowhere outside it.
@@ -136,10 +134,9 @@ class JsonSchema:
         if len(fenced) > 1:
             return 0.0
         try:
-            value = _read(fenced[0] if fenced else text)
-        except (ValueError, RecursionError):
+            return float(self.validator.is_valid(_read(fenced[0] if fenced else text)))
+        except (ValueError, RecursionError, OverflowError):  # OverflowError: a number too large for the schema's sums
             return 0.0
-        return float(self.validator.is_valid(value))
 
 
 def _read(text: str) -> Any:
@@ -175,15 +172,18 @@ def _finite(digits: str) -> float:
     return number if math.isfinite(number) else _refuse(digits)
 
 
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+
 @reward(
     "regex",
     gold=[
-        ("<think>Year first.</think><answer>2024-02-29</answer>", {"pattern": r"\d{4}-\d{2}-\d{2}"}, 1.0),
-        ("<answer>on 2024-02-29</answer>", {"pattern": r"\d{4}-\d{2}-\d{2}"}, 0.0),
-        ("<answer>on 2024-02-29</answer>", {"pattern": r"\d{4}-\d{2}-\d{2}", "full": False}, 1.0),
-        ("2024-02-29", {"pattern": r"\d{4}-\d{2}-\d{2}"}, 0.0),
-        ("2024-02-29\n", {"pattern": r"\d{4}-\d{2}-\d{2}", "where": "text"}, 1.0),
-        ("", {"pattern": r"\d+"}, 0.0),
+        ("<think>Year first.</think><answer>2024-02-29</answer>", {"pattern": _DATE}, 1.0),
+        ("<answer>on 2024-02-29</answer>", {"pattern": _DATE}, 0.0),
+        ("2024-02-29", {"pattern": _DATE}, 0.0),
+        ("", {"pattern": _DATE}, 0.0),
+        ("<answer>on 2024-02-29</answer>", {"pattern": _DATE, "full": False}, 1.0),
+        ("2024-02-29\n", {"pattern": _DATE, "where": "text"}, 1.0),
     ],
     timeout=2.0,
 )

@@ -10,7 +10,6 @@ Each rule reads the text once: a completion of a million characters costs no mor
 
 import re
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 from rlkit import names
@@ -139,26 +138,29 @@ def _boxed(text: str, start: int, stop: int) -> Span | None:
 
 def _hash(text: str, start: int, stop: int) -> Span | None:
     """What follows `####` on the last line, or on an earlier one where it is no heading of Markdown's fourth level."""
-    last = True
     end = stop
-    while end > start:
-        begin = max(text.rfind("\n", start, end) + 1, start)
-        at = text.rfind("####", begin, end)
-        line = text[at + 4 : end].strip() if at >= 0 else ""
-        if line and (last or re.match(r"(?![0-9]+[.):]\s)[-+−$€£\\({]*[0-9]", line)):
-            return at + 4, end
-        last = last and not text[begin:end].strip()
-        end = begin - 1
+    while (at := text.rfind("####", start, end)) >= 0:
+        line = text.find("\n", at, end)
+        line = end if line < 0 else line
+        last = end == stop and not text[line:stop].strip()
+        answer = text[at + 4 : line].strip()
+        if answer and (last or re.match(r"(?![0-9]+[.):]\s)[-+−$€£\\({]*[0-9]", answer)):
+            return at + 4, line
+        end = at
     return None
 
 
 _PHRASE = re.compile(
-    r"^a:|\banswers?\b[*_`]*(?: (?:to|for|of) [^.:\n]{1,80}?)?\s*"
-    r"(?:\b(?:is|are|equals|(?:would|should|must|will) be)\b[*_`]*\s*:?|:|=)",
+    r"^a:|\banswers?\b[*_`]*(?: (?:to|for|of) [^.:\n]{1,40}?)?\s*"
+    r"(?:\b(?:is|are|equals)\b[*_`]*\s*:?|:|=)(?!\s*(?:indeed\s+)?(?:in)?(?:correct|right|wrong|valid|consistent)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
 # A sentence ends here, unless the dot follows an initial or a title (St. Louis), or the answer goes on (4. Or 5.).
 _SENTENCE = re.compile(r"(?<![A-Z])(?<![A-Z][a-z])\.[*_`]*\s+(?!or\b|Or\b)(?=[A-Z])|<\|")
+
+
+_CLAUSE = re.compile(r"(?:the|it|this|that|there|so|thus|therefore)\b", re.IGNORECASE)  # Final Answer: The sum is 34.
+_VERB = re.compile(r"(?<=\s)(?:is|are)[ \t]+(?=\S)")
 
 
 def _phrase(text: str, start: int, stop: int) -> Span | None:
@@ -177,42 +179,45 @@ def _phrase(text: str, start: int, stop: int) -> Span | None:
         end = closing + 2 if closing >= 0 else end
     sentence = _SENTENCE.search(text, begin, end)
     end = sentence.start() if sentence else end
+    if _CLAUSE.match(text, begin, end):
+        for verb in _VERB.finditer(text, begin, end):
+            begin = verb.end()
     while text[begin:end].rstrip(AROUND).endswith("."):
         end = begin + len(text[begin:end].rstrip(AROUND)) - 1
     return begin, end
 
 
-_OPENINGS = {"$": "$", r"\)": r"\(", r"\]": r"\["}
+_DELIMITER = re.compile(r"\$\$?|\\[()\[\]]")
+_OPENS = {"$": "$", "$$": "$$", r"\)": r"\(", r"\]": r"\["}
 _SEPARATED = re.compile(r"[ \t]*+(?:[.,;]?[ \t]*+(?:\\text\{ ?)?(?:and|or)\b ?\}?|[,;])?[ \t]*+")
-_PROSE = re.compile(r"\\text[a-z]*\s*\{[^{}]*\}|\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+|([a-zA-Z]{4})")
+_PROSE = re.compile(
+    r"\\text[a-z]*\s*\{[^{}]*\}|\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+|(?:sin|cos|tan|sqrt|pi|or|and|mod|exp)(?![a-z])"
+    r"|(?=[a-zA-Z]{2})([a-zA-Z]?[a-z]*[aeiouy][a-z]*)"
+)
+_SHORT = 300
+"""Characters of the longest text that is nothing but a formula, and of the longest that may follow the last one."""
 
 
 def _formula(text: str, start: int, stop: int) -> Span | None:
-    """The text where it is nothing but a formula; else the last one, with those that "or", "and" or a comma join to it."""
-    if (
-        stop - start <= _SHORT
-        and not any(m[1] for m in _PROSE.finditer(text, start, stop))
-        and text[start:stop].strip()
-    ):
+    """The text where it is nothing but a formula, else the last one, with those that a comma or "or" joins to it."""
+    marks = list(_DELIMITER.finditer(text, start, stop))
+    if not marks and stop - start <= _SHORT and not any(word[1] for word in _PROSE.finditer(text, start, stop)):
         return start, stop
     span: Span | None = None
-    until = stop
-    while True:
-        closing = max(_OPENINGS, key=lambda mark: text.rfind(mark, start, until))
-        end = text.rfind(closing, start, until)
-        begin = text.rfind(_OPENINGS[closing], start, end) if end >= 0 else -1
-        if begin < 0 or (closing == "$" and text[end + 1 : end + 2].isdigit()):  # $5 and $10 are sums of money
-            return span
-        if span and not _SEPARATED.fullmatch(text, end + len(closing), span[0]):
-            return span
-        if text[begin + len(closing) : end].strip("$ \n") or span:
-            span = (begin, span[1] if span else end + len(closing))
-        until = begin
+    while len(marks) > 1:
+        closing, opening = marks.pop(), marks.pop()
+        if opening[0] != _OPENS.get(closing[0]) or text[closing.end() : closing.end() + 1].isdigit():
+            break  # $5 and $10 are sums of money
+        if span and not _SEPARATED.fullmatch(text, closing.end(), span[0]):
+            break
+        span = (opening.start(), span[1] if span else closing.end())
+    if span and (stop - span[1] > _SHORT or re.search(r"[0-9]", text[span[1] : stop])):
+        return None  # the text goes on: it did not end with this
+    return span
 
 
-_SHORT = 300
-_AMONG = r"(?>[ \t]*+(?:(?:,|;|or\b|and\b)[ \t]*+)?)"
-_LAST = re.compile(rf"(?:(?<![0-9.A-Za-z_])|(?<=[0-9])(?=-))({NUMBER}(?:{_AMONG}{NUMBER})*)")
+_AMONG = r"(?>[ \t]*+(?:,|;|or\b|and\b)[ \t]*+|[ \t]++)"
+_LAST = re.compile(rf"(?:(?<![0-9.A-Za-z_])|(?<=[0-9]-))({NUMBER}(?:{_AMONG}{NUMBER})*)")
 
 
 def _number(text: str, start: int, stop: int) -> Span | None:
@@ -250,10 +255,19 @@ def bare(text: str) -> str:
         text = text.strip().rstrip(".").strip(AROUND)
         wrapped = _WRAPPED.fullmatch(text.replace("\\$", "$"))
         inner = next((part for part in wrapped.groups() if part is not None), None) if wrapped else None
-        if inner is None or inner.count("{") != inner.count("}") or "$" in inner:
+        if inner is None or not _balanced(inner) or "$" in inner:
             break
         text = inner
     return text
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for brace in re.findall(r"(?<!\\)[{}]|\\[()\[\]]", text):
+        depth += 1 if brace in ("{", r"\(", r"\[") else -1
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def normalise(text: str) -> str:
@@ -271,42 +285,3 @@ def normalise(text: str) -> str:
         text = f"{digits}.{decimals}" if decimals else digits
         return text if text == "0" else sign + text
     return text
-
-
-_GROUPED = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+|[0-9]+)"
-_DECIMAL = rf"(?:{_GROUPED}(?:\.[0-9]*)?|\.[0-9]+)"
-_VALUE = re.compile(
-    rf"([-+]?) ?(?:({_DECIMAL})(?: ?(?:e|\* ?10 ?\^) ?\{{?([-+]?[0-9]{{1,3}})\}}?)?"
-    rf"|({_GROUPED})? ?([-+]?{_DECIMAL}) ?/ ?({_DECIMAL}))",
-    re.IGNORECASE,
-)
-_FRACTION = re.compile(
-    r"\\[dtc]?frac\s*(?:\{\s*([-+]?[0-9.,]+)\s*\}|([0-9]))\s*(?:\{\s*([0-9.,]+)\s*\}|([0-9]))",
-)
-_LONGEST = 500
-
-
-def number(text: str) -> Fraction | None:
-    r"""The exact value of an answer that is one plain number, else None.
-
-    Signs, decimals, thousands separators (a comma, a space or LaTeX's), fractions (`3/4`, `\frac{3}{4}`), mixed numbers
-    (`1 1/2`) and powers of ten (`1.5e-3`, `1.5 \times 10^{-3}`) are read.
-    """
-    text = bare(text)
-    if len(text) > _LONGEST:
-        return None
-    text = _FRACTION.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]}", text).replace("\u2212", "-")
-    text = re.sub(
-        r"\s*(?:\\times|\\cdot|×|·|\*)\s*", "*", re.sub(r"\\!|\{,\}\s*|,\\!\s*", lambda m: "," * ("," in m[0]), text)
-    )
-    match = _VALUE.fullmatch(" ".join(re.sub(r"\\[,;: ]|~", " ", text).split()))
-    if not match:
-        return None
-    sign, decimal, power, whole, above, below = (re.sub("[ ,]", "", part or "") for part in match.groups())
-    if decimal:
-        value = Fraction(decimal.rstrip(".") or "0") * Fraction(10) ** int(power or 0)
-    elif not Fraction(below) or (whole and above[0] in "-+"):
-        return None
-    else:
-        value = Fraction(whole or 0) + Fraction(above) / Fraction(below)
-    return -value if sign == "-" else value

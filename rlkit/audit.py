@@ -86,6 +86,7 @@ def _cases(reward: Reward) -> list[tuple[Reward, dict[str, Any], float | None]]:
     known = reward.signature.parameters
     # What looks at the completion alone may want another completion under parameters that no gold case has.
     gold = reward.gold if reward.columns or not reward.parameters else []
+    lowest = math.inf
     best: dict[str, tuple[Reward, dict[str, Any], float | None]] = {}
     for case in gold:
         parameters = {k: v for k, v in case.columns.items() if k in known and k not in reward.parameters}
@@ -96,10 +97,14 @@ def _cases(reward: Reward) -> list[tuple[Reward, dict[str, Any], float | None]]:
             continue
         score = _gold_score(configured, case, columns)
         before = best.get(repr(parameters))
-        if score is not None and (before is None or score > (before[2] or -math.inf)):
+        lowest = min(lowest, math.inf if score is None else score)
+        if score is not None and (before is None or score > (-math.inf if before[2] is None else before[2])):
             best[repr(parameters)] = (configured, columns, score)
-    if best:
-        return list(best.values())[:CASES]
+    # Parameters under which no gold completion is a good one say nothing of what a good one scores.
+    floor = 0.0 if any((score or 0.0) > 0.0 for _, _, score in best.values()) else lowest
+    good = [case for case in best.values() if case[2] is not None and case[2] > floor]
+    if good:
+        return good[:CASES]
     if reward.missing:
         raise RequestError(
             f"reward {reward.name!r} needs the parameter {', '.join(map(repr, reward.missing))}: "

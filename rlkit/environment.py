@@ -7,6 +7,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rlkit import sandbox
+
 PACKAGES = (
     "rlkit",
     "trl",
@@ -25,7 +27,10 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Python, platform, CPU, memory, GPUs and the versions of what rlkit stands on; None where it is not installed."""
+    """Python, platform, CPU, memory, GPUs, sandboxes, and the versions of what rlkit stands on.
+
+    A package that is not installed has the version None; a sandbox that works has no reason against it.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -33,6 +38,7 @@ def environment() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": _memory_gb(),
         "gpus": _gpus(),
+        "sandbox": sandbox.available(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
 

@@ -10,7 +10,7 @@ from rlkit.engines import Sampling, choose
 from rlkit.intervals import bootstrap, interval, pass_at_k
 from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
-from rlkit.scoring import RewardStack
+from rlkit.scoring import RewardStack, Scores
 
 CORRECT = ("accuracy", "correctness")
 """Rewards that say what is correct, where a recipe names none."""
@@ -21,6 +21,62 @@ class Measurement(NamedTuple):
 
     metrics: dict[str, Any]
     samples: list[dict[str, Any]]
+
+
+class Drawn(NamedTuple):
+    """Completions of every prompt, the same number for each, and what the rewards gave."""
+
+    rows: list[dict[str, Any]]
+    """The row of each completion."""
+    texts: list[str]
+    ids: list[list[int]]
+    scores: Scores
+    clipped: float
+    """Share of the completions that were cut off at the length limit."""
+
+
+def draw(
+    policy: Policy,
+    dataset: Any,
+    stack: RewardStack,
+    stage: Stage,
+    *,
+    n: int,
+    temperature: float,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Drawn:
+    """Complete every prompt `n` times and score the completions.
+
+    Args:
+        policy: The model.
+        dataset: Rows with `prompt` and the columns that the rewards need.
+        stack: The rewards.
+        stage: Its `generation` section says how the completions are drawn.
+        n: Completions a prompt.
+        temperature: 0 is greedy.
+        seed: Of the sampling.
+        progress: Hears how many completions there are.
+    """
+    generation = stage.generation
+    engine, _ = choose(generation.engine, policy, stage.eval.batch_size)
+    ids = [data.render(policy.tokenizer, prompt) for prompt in dataset["prompt"]]
+    drawn = generation.model_dump(exclude={"engine", "num_generations", "temperature"})
+    sampling = Sampling(**drawn, temperature=temperature, n=n, seed=seed)
+    generated = engine.generate(ids, sampling, progress).completion_ids
+    engine.close()
+    texts = policy.tokenizer.batch_decode(generated, skip_special_tokens=True)
+    rows = [row for row in dataset for _ in range(n)]
+    chat = not isinstance(rows[0]["prompt"], str)
+    scores = stack.score(
+        prompts=[row["prompt"] for row in rows],
+        completions=[[{"role": "assistant", "content": text}] for text in texts] if chat else texts,
+        completion_ids=generated,
+        **{name: [row[name] for row in rows] for name in dataset.column_names if name != "prompt"},
+    )
+    limit, ends = generation.max_completion_length, policy.end_ids
+    clipped = sum(len(t) >= limit and t[-1] not in ends for t in generated) / len(generated)
+    return Drawn(rows, texts, generated, scores, clipped)
 
 
 def measure(
@@ -43,23 +99,8 @@ def measure(
     """
     per_prompt = stage.eval.samples
     temperature = stage.eval.temperature or (stage.generation.temperature if per_prompt > 1 else 0.0)
-    generation = stage.generation
-    engine, _ = choose(generation.engine, policy, stage.eval.batch_size)
-    prompts = dataset["prompt"]
-    ids = [data.render(policy.tokenizer, prompt) for prompt in prompts]
-    drawn = generation.model_dump(exclude={"engine", "num_generations", "temperature"})
-    sampling = Sampling(**drawn, temperature=temperature, n=per_prompt, seed=seed)
-    generated = engine.generate(ids, sampling, progress).completion_ids
-    engine.close()
-    texts = policy.tokenizer.batch_decode(generated, skip_special_tokens=True)
-    repeated = [row for row in dataset for _ in range(per_prompt)]
-    chat = not isinstance(prompts[0], str)
-    scores = stack.score(
-        prompts=[row["prompt"] for row in repeated],
-        completions=[[{"role": "assistant", "content": text}] for text in texts] if chat else texts,
-        completion_ids=generated,
-        **{name: [row[name] for row in repeated] for name in dataset.column_names if name != "prompt"},
-    )
+    drawn = draw(policy, dataset, stack, stage, n=per_prompt, temperature=temperature, seed=seed, progress=progress)
+    texts, scores = drawn.texts, drawn.scores
     totals = stack.total(scores)
     samples = [
         {
@@ -70,9 +111,9 @@ def measure(
             "reward": total,
             "rewards": {name: values[i] for name, values in scores.items()},
         }
-        for i, (row, text, tokens, total) in enumerate(zip(repeated, texts, generated, totals, strict=True))
+        for i, (row, text, tokens, total) in enumerate(zip(drawn.rows, texts, drawn.ids, totals, strict=True))
     ]
-    metrics: dict[str, Any] = {"n": len(prompts)}
+    metrics: dict[str, Any] = {"n": len(dataset)}
     correct = stage.eval.accuracy or next((name for name in CORRECT if name in stack.names), None)
     if correct:
         hits = [None if value is None else float(value >= 1.0) for value in scores[correct]]
@@ -84,10 +125,8 @@ def measure(
         if name != "accuracy":
             metrics |= _mean(name, scores[name], per_prompt)
     metrics |= _mean("reward", totals, per_prompt, bootstrap)
-    limit = generation.max_completion_length
-    ends = policy.end_ids
-    metrics["clipped"] = sum(len(t) >= limit and t[-1] not in ends for t in generated) / len(generated)
-    metrics["mean_length"] = sum(map(len, generated)) / len(generated)
+    metrics["clipped"] = drawn.clipped
+    metrics["mean_length"] = sum(map(len, drawn.ids)) / len(drawn.ids)
     return Measurement({k: round(v, 6) if isinstance(v, float) else v for k, v in metrics.items()}, samples)
 
 

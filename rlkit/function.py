@@ -194,10 +194,11 @@ class Reward:
         if "trainer_state" in columns:
             return self.score(columns)
         parameters = {key: columns.pop(key) for key in list(columns) if key in self.signature.parameters}
-        for key, value in columns.items():
-            if not isinstance(value, list | tuple) and key not in (*self._inner.data, *signature.RUNTIME, "completion"):
-                raise TypeError(f"reward {self.name!r}: " + names.unknown("parameter", key, self.signature.parameters))
         configured = self.configure(self.name, **parameters) if parameters else self
+        known = (*self._inner.data, *configured.columns, *signature.RUNTIME, "completion")
+        for key, value in columns.items():
+            if not isinstance(value, list | tuple | dict) and key not in known:
+                raise TypeError(f"reward {self.name!r}: " + names.unknown("parameter", key, self.signature.parameters))
         if "completion" not in columns or isinstance(columns["completion"], list):
             return configured.score(columns)
         result = configured.score({signature.PER_SAMPLE.get(key, key): [value] for key, value in columns.items()})

@@ -40,7 +40,7 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
     if not resume and RunDirectory(run_dir).is_main:
         RunDirectory.refuse_existing(run_dir)
     plan = Plan.make(recipe)
-    _settle(recipe)
+    settle(recipe)
     configs = configurations(plan, RunDirectory(run_dir))
     for stage in plan.measured_on_training_rows():
         progress.say(f"warning: stage {stage.name!r} measures on rows that are trained on; set eval.data")
@@ -109,12 +109,12 @@ def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: P
     stage.model = recipe.model.model_copy(update={"path": path, "from_scratch": None, "revision": None})
     stage.lora = None
     plan = Plan.make(recipe, [stage])
-    _settle(recipe)
+    settle(recipe)
     loaded = policy.load(stage.model, train=False)
     for note in loaded.notes:
         progress.say(note)
     progress.say(f"data: {plan.rows[stage.index]}")
-    return _measure(plan, stage, loaded, _stack(plan, stage, loaded, progress), progress)
+    return _measure(plan, stage, loaded, reward_stack(plan, stage, loaded, progress), progress)
 
 
 def outcome(metrics: dict[str, Any]) -> list[str]:
@@ -135,7 +135,7 @@ def _run_stage(plan: Plan, stage: Stage, run: RunDirectory, config: Any, progres
     for note in loaded.notes:
         progress.say(f"  {note}")
     progress.say(f"  data: {plan.rows[stage.index]}")
-    stack = _stack(plan, stage, loaded, progress)
+    stack = reward_stack(plan, stage, loaded, progress)
     if stage.kind != "eval":
         return _train(stage, run, config, loaded, plan.rows[stage.index], stack, progress)
     if not run.is_main:
@@ -146,7 +146,7 @@ def _run_stage(plan: Plan, stage: Stage, run: RunDirectory, config: Any, progres
     return measured.metrics
 
 
-def _stack(plan: Plan, stage: Stage, loaded: Policy, progress: Progress) -> RewardStack:
+def reward_stack(plan: Plan, stage: Stage, loaded: Policy, progress: Progress) -> RewardStack:
     """The rewards of a stage, which see what the chat template writes of each completion."""
     prefill = data.prefill(stage.data, loaded.tokenizer) if stage.kind != "sft" else ""
     if prefill:
@@ -220,7 +220,7 @@ def _train(
     return metrics
 
 
-def _settle(recipe: Recipe) -> None:
+def settle(recipe: Recipe) -> None:
     """Threads as the recipe says, and no bars of the libraries, which would drown the run's own lines."""
     import datasets
     import torch

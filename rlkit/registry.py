@@ -38,7 +38,7 @@ def reward(
         TypeError: It was written without a name: `@reward`.
     """
     if not isinstance(name, str) or not name:
-        raise TypeError('a reward needs a name: @reward("brevity")')
+        raise TypeError('a reward needs a name: @reward("concise")')
 
     def register(function: Callable[..., Any]) -> Reward:
         made = make(name, function, gold, timeout=timeout, requires=requires)

@@ -17,9 +17,10 @@ LAYERS = [
     {"plugins"},
     {"recipe"},
     {"sources", "scoring", "scratch", "policy", "runs"},
-    {"data", "engines", "curves", "report", "saved", "audit"},
-    {"training", "evaluation", "plan"},
+    {"data", "engines", "curves", "report", "saved", "attacks"},
+    {"training", "evaluation", "plan", "audit"},
     {"pipeline", "validation"},
+    {"signal_check"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -20,9 +20,9 @@ def kinds(function, gold=GOLD, **settings):
 def test_an_honest_reward_passes():
     made = audit(plugins.find("correctness"))
     assert made.beaten == made.errors == made.random == made.dependent == []
-    assert made.gold == 1.0
+    assert made.gold >= 1.0
     assert len(made.strikes) > 100
-    assert made.best.score < 1.0
+    assert made.best.score < made.best.gold
 
 
 def test_a_reward_that_looks_for_the_answer_anywhere_takes_several_answers():

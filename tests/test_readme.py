@@ -45,7 +45,7 @@ def test_every_command_runs_in_its_order(tmp_path, tiny_model):
             done = subprocess.run([*start, *arguments, *more], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     summary = json.loads((tmp_path / "runs" / "mine" / "summary.json").read_text())
-    assert "brevity" in summary[-1]["metrics"]
+    assert "concise" in summary[-1]["metrics"]
 
 
 def test_the_example_reward_has_ten_lines_at_most():

@@ -16,7 +16,8 @@ def command(as_json: bool) -> None:
         click.echo(json.dumps(env))
         return
     gpus = ", ".join(f"{gpu['name']} ({gpu['memory_gb']} GB)" for gpu in env["gpus"]) or "none"
-    rows = {**env, "gpus": gpus, **env["packages"]}
+    sandboxes = ", ".join(f"{kind} ({why or 'works'})" for kind, why in env["sandbox"].items())
+    rows = {**env, "gpus": gpus, "sandbox": sandboxes, **env["packages"]}
     rows.pop("packages")
     for name, value in rows.items():
         click.echo(f"{name:<14} {'not installed' if value is None else value}")

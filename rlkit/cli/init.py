@@ -10,7 +10,11 @@ def command() -> None:
     """Start something of your own."""
 
 
-@command.command("reward", epilog="Example: rlkit init reward brevity\n\nNext: pytest test_brevity.py")
+@command.command(
+    "reward",
+    epilog="Example: rlkit init reward concise\n\n"
+    "Next: pytest test_concise.py; rlkit audit concise --plugin concise.py",
+)
 @click.argument("name")
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path(), help="Where; the working folder.")
 def reward(name: str, folder: Path) -> None:
@@ -23,7 +27,7 @@ def reward(name: str, folder: Path) -> None:
     from rlkit.registry import REGISTRY
 
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise RequestError(f"{name!r} is no Python name: use letters, digits and _, as brevity or unit_price")
+        raise RequestError(f"{name!r} is no Python name: use letters, digits and _, as concise or unit_price")
     if name in sys.stdlib_module_names or name in ("test", "rlkit"):
         raise RequestError(f"a file {name}.py would stand before Python's own module of that name; choose another")
     plugins.discover()
@@ -38,31 +42,36 @@ def reward(name: str, folder: Path) -> None:
     for path, text in files.items():
         path.write_text(text.replace("NAME", name))
         click.echo(str(path))
-    click.echo(f"next: pytest {folder / f'test_{name}.py'}; rlkit train RECIPE --plugin {folder / name}.py", err=True)
+    test, plugin = folder / f"test_{name}.py", folder / f"{name}.py"
+    click.echo(f"next: pytest {test}; rlkit audit {name} --plugin {plugin}", err=True)
 
 
 REWARD = '''"""A reward plugin: rlkit train RECIPE --plugin NAME.py"""
 
-from rlkit import reward
+from rlkit import answers, reward
 
 
 @reward(
     "NAME",
     gold=[  # completion, columns (and parameters) beside it, what it should score
-        ("a short answer", {"answer": "short"}, 1.0),
-        ("a long answer", {"answer": "short"}, 0.0),
-        ("one two three", {"answer": "three", "limit": 2}, 0.0),
+        ("Two and two make four, so the answer is 4.", {"answer": "4"}, 1.0),
+        ("<answer>4</answer>", {"answer": "4"}, 1.0),
+        ("<answer>5</answer>", {"answer": "4"}, 0.0),
+        ("I thought long and hard: <answer>4</answer>", {"answer": "4", "limit": 3}, 0.0),
+        ("", {"answer": "4"}, 0.0),
     ],
 )
 def NAME(completion: str, answer: str, *, limit: int = 50) -> float:
-    """1.0 where the completion holds the answer in at most `limit` words.
+    """1.0 where the completion gives the right answer in at most `limit` words.
 
     Before the * stands data: the completion, and columns of the dataset. After it stand parameters,
     which a recipe sets: rewards: [{NAME: {limit: 20, weight: 0.5}}]
 
     Range: 0 or 1. None: never.
     """
-    return float(answer in completion and len(completion.split()) <= limit)
+    found = answers.extract(completion)  # not `answer in completion`, which takes a list of all numbers
+    right = found is not None and answers.normalise(found.text) == answers.normalise(answer)
+    return float(right and len(completion.split()) <= limit)
 '''
 
 TEST = '''"""The gold cases of NAME come out as they say."""

@@ -63,7 +63,20 @@ def _reward(name: str) -> dict[str, Any]:
         "gold": [case._asdict() for case in reward.gold],
         "doc": reward.__doc__ or "",
         "source": ":".join(map(str, reward.source)),
+        "timeout": reward.timeout,
+        "answers": _answers(reward) if "rules" in reward.signature.parameters else [],
     }
+
+
+def _answers(reward: Any) -> list[dict[str, Any]]:
+    """Which rule of answer extraction takes what from each gold case, and where."""
+    from rlkit import answers
+
+    told = []
+    for case in reward.gold:
+        found = answers.extract(case.completion, case.columns.get("rules"))
+        told.append({"completion": case.completion, **(found._asdict() if found else {"rule": None})})
+    return told
 
 
 def _as_text(shown: dict[str, Any]) -> str:
@@ -71,8 +84,24 @@ def _as_text(shown: dict[str, Any]) -> str:
         f"{shown['name']}  ({shown['source']})",
         f"columns:    {', '.join(shown['columns']) or 'none'}",
         f"parameters: {'; '.join(shown['parameters']) or 'none'}",
+        f"time limit: {shown['timeout']:g} s a sample" if shown["timeout"] else "time limit: none",
         f"gold cases: {len(shown['gold'])}",
         "",
         str(shown["doc"]),
     ]
+    if shown["answers"]:
+        from rlkit import answers
+
+        lines += [
+            "",
+            f"It looks for the answer by these rules, in this order: {', '.join(answers.DEFAULT)}. In its gold cases:",
+        ]
+        for told in shown["answers"]:
+            text = told["completion"] if len(told["completion"]) <= 60 else told["completion"][:57] + "..."
+            took = (
+                f"{told['rule']} takes {told['text']!r} from {told['start']}"
+                if told["rule"]
+                else "no rule takes anything"
+            )
+            lines.append(f"  {text!r}: {took}")
     return "\n".join(lines).rstrip()

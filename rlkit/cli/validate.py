@@ -1,5 +1,7 @@
 """`rlkit validate`: will a recipe run?"""
 
+from typing import Any
+
 import click
 
 
@@ -11,15 +13,21 @@ import click
 \b
   rlkit validate gsm8k
   rlkit validate my.yaml --plugin my_rewards.py training.max_steps=10
-  rlkit validate recipes/*.yaml""",
+  rlkit validate recipes/*.yaml
+  rlkit validate gsm8k --model Qwen/Qwen2.5-0.5B-Instruct --prompts 32""",
 )
 @click.argument("arguments", nargs=-1, required=True, metavar="RECIPE... [a.b=v]...")
 @click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="Plugin file with rewards; may be repeated.")
+@click.option("--model", metavar="MODEL", help="Sample groups from this model: do the rewards differ within them?")
+@click.option("--prompts", type=click.IntRange(1), default=16, show_default=True, help="Prompts to sample for --model.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a recipe.")
-def command(arguments: tuple[str, ...], plugins: tuple[str, ...], as_json: bool) -> None:
+def command(
+    arguments: tuple[str, ...], plugins: tuple[str, ...], model: str | None, prompts: int, as_json: bool
+) -> None:
     """Check recipes without loading a model.
 
-    Schema, rewards and their gold cases, columns against the data, batch sizes, missing extras.
+    Schema, rewards and their gold cases, columns against the data, batch sizes, missing extras. With --model, the
+    signal too: groups are sampled and scored as the first step of training would.
 
     Exit 2 where one of them would not run; all its problems are named at once.
     """
@@ -34,17 +42,29 @@ def command(arguments: tuple[str, ...], plugins: tuple[str, ...], as_json: bool)
         raise RequestError("validate which recipe? see `rlkit ls recipes`")
     failed = []
     for recipe in recipes:
+        signal: dict[str, Any] = {}
         try:
             notes, problems = validate(recipe, overrides, plugins), ""
+            if model:
+                found = _signal(recipe, overrides, plugins, model, prompts)
+                signal, notes = {"signal": found.as_json()}, [*notes, *found.lines()]
         except RequestError as error:
             notes, problems = [], str(error)
             failed.append(str(error))
         if as_json:
             said = problems.split("\n") if problems else []
-            click.echo(json.dumps({"recipe": recipe, "ok": not problems, "problems": said, "notes": notes}))
+            click.echo(json.dumps({"recipe": recipe, "ok": not problems, "problems": said, "notes": notes, **signal}))
         elif not problems:
             click.echo(f"{recipe}: ok")
         for note in notes:
             click.echo(f"  {note}", err=True)
     if failed:
         raise RequestError("\n".join(failed))
+
+
+def _signal(recipe: str, overrides: tuple[str, ...], plugins: tuple[str, ...], model: str, prompts: int) -> Any:
+    from rlkit import signal_check
+    from rlkit.progress import Progress
+    from rlkit.recipe.load import load
+
+    return signal_check.check(load(recipe, overrides, plugins), model, prompts, Progress())

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import yaml
 
+from rlkit import plugins
 from rlkit.errors import RequestError
 from rlkit.recipe import checks
 from rlkit.recipe.load import load
 from rlkit.recipe.recipe import RewardEntry, reward_entries
+from rlkit.registry import REGISTRY
 from rlkit.weighting import Term
 
 OPENING, CLOSING = "[{(", "]})"
@@ -20,10 +22,13 @@ def parse(text: str) -> RewardEntry:
     Raises:
         RequestError: It is not of that form.
     """
+    plugins.discover()
     name, separator, rest = text.strip(), "", ""
     found = re.search(r":(?=\w+=)", name)
     if found:
         name, separator, rest = name[: found.start()], ":", name[found.end() :]
+    elif ":" in name and name.partition(":")[0] in REGISTRY:
+        raise RequestError(f"reward {text!r}: write {name.partition(':')[0]}:key=value,key=value")
     settings = {}
     for part in _parts(rest) if separator else []:
         key, equals, value = part.partition("=")

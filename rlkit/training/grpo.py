@@ -52,7 +52,7 @@ def train(
         trainer.reward_weights = torch.tensor(stack.weights(step), dtype=torch.float32)  # before TRL sums them
         for name, value in stack.figures(scores, step).items():
             batch["log_metric"](name, value)
-        run.log_completions(callback.stage, step, _rows(batch, scores, stack.total(scores, step)))
+        run.log_completions(callback.stage, step, _rows(batch, scores, stack, step))
 
     trainer = GRPOTrainer(
         model=policy.model,
@@ -65,9 +65,12 @@ def train(
     return go(trainer, checkpoint)
 
 
-def _rows(batch: dict[str, Any], scores: Scores, totals: list[float]) -> list[dict[str, Any]]:
+def _rows(batch: dict[str, Any], scores: Scores, stack: RewardStack, step: int) -> list[dict[str, Any]]:
+    """What is kept of a batch: enough to score it again with `rlkit score`."""
+    columns = {name: batch[name] for reward in stack.rewards for name in reward.columns if name in batch}
     return [
         {
+            **{name: values[i] for name, values in columns.items()},
             "prompt": prompt,
             "completion": text_of(completion),
             "tokens": len(ids),
@@ -75,6 +78,6 @@ def _rows(batch: dict[str, Any], scores: Scores, totals: list[float]) -> list[di
             "rewards": {name: values[i] for name, values in scores.items()},
         }
         for i, (prompt, completion, ids, total) in enumerate(
-            zip(batch["prompts"], batch["completions"], batch["completion_ids"], totals, strict=True)
+            zip(batch["prompts"], batch["completions"], batch["completion_ids"], stack.total(scores, step), strict=True)
         )
     ]

@@ -59,13 +59,14 @@ def test_cp_copies_a_recipe_that_validates_and_overwrites_nothing(rlkit, tmp_pat
 
 
 def test_init_reward_writes_a_plugin_whose_test_passes(rlkit, tmp_path):
-    assert rlkit("init", "reward", "brevity").code == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["brevity.py", "test_brevity.py"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_brevity.py"]
+    assert rlkit("init", "reward", "concise").code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["concise.py", "test_concise.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_concise.py"]
     tested = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert tested.returncode == 0, tested.stdout
     assert "1 passed" in tested.stdout
-    assert "brevity" in rlkit("ls", "rewards", "--plugin", "brevity.py").out
+    assert "concise" in rlkit("ls", "rewards", "--plugin", "concise.py").out
+    assert rlkit("audit", "concise", "--plugin", "concise.py").code == 0
 
 
 @pytest.mark.parametrize(
@@ -79,20 +80,22 @@ def test_init_refuses_a_name_that_cannot_be(rlkit, tmp_path, name, said):
 
 
 def test_a_generated_gold_case_that_is_wrong_fails_its_test_and_validate(rlkit, tmp_path, recipe_file):
-    rlkit("init", "reward", "brevity")
-    plugin = tmp_path / "brevity.py"
-    plugin.write_text(plugin.read_text().replace('{"answer": "short"}, 1.0)', '{"answer": "short"}, 0.5)'))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_brevity.py"]
+    rlkit("init", "reward", "concise")
+    plugin = tmp_path / "concise.py"
+    right, wrong = 'four, so the answer is 4.", {"answer": "4"}, 1.0)', '4", {"answer": "4"}, 0.5)'
+    plugin.write_text(plugin.read_text().replace(right, wrong))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_concise.py"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 1
-    done = rlkit("validate", recipe_file(rewards=["brevity"]), "--plugin", "brevity.py")
+    done = rlkit("validate", recipe_file(rewards=["concise"]), "--plugin", "concise.py")
     assert done.code == 2
-    assert "gave 1.0 to its gold case 'a short answer', not 0.5" in done.err
+    assert "gave 1.0 to its gold case 'Two and two make 4', not 0.5" in done.err
 
 
 def test_env_tells_versions_and_hardware(rlkit):
     env = json.loads(rlkit("env", "--json").out)
     assert env["packages"]["trl"]
     assert env["cores"] >= 1
+    assert set(env["sandbox"]) == {"bubblewrap", "unshare"}
     assert "torch" in rlkit("env").out
 
 

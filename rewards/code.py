@@ -60,7 +60,7 @@ class Code:
         *,
         mode: Literal["fraction", "all"] = "all",
         sandbox: Literal["auto", "bubblewrap", "unshare", "none"] = "auto",
-        time_limit: float = 10.0,
+        time_limit: float = 5.0,
         memory_mb: int = 1024,
     ):
         from rlkit.sandbox import choose

@@ -201,7 +201,8 @@ class Numeric:
     def __call__(self, completion: str, answer: object) -> float | None:
         """Score one completion."""
         stated = answers.extract(str(answer), answers.EXPLICIT)
-        gold = None if answer is None else quantity(stated.text if stated else str(answer), self.decimal)
+        mark = self.decimal if isinstance(answer, str) else "."
+        gold = None if answer is None else quantity(stated.text if stated else str(answer), mark)
         if gold is None:
             return None
         found = answers.extract(completion, self.rules)

@@ -13,10 +13,12 @@ Member = str | dict[str, dict[str, Any] | None]
     gold=[
         ("<answer>4</answer>", {"of": ["int", "correctness"], "answer": "4"}, 1.0),
         ("<answer>5</answer>", {"of": ["int", "correctness"], "answer": "4"}, 0.5),
+        ("<answer>4</answer>", {"of": ["int", {"correctness": {"weight": 3}}], "answer": "4"}, 1.0),
         ("<answer>5</answer>", {"of": ["int", {"correctness": {"weight": 3}}], "answer": "4"}, 0.25),
         ("<answer>5</answer>", {"of": ["int", {"correctness": {"weight": 3}}], "answer": None}, 1.0),
         ("<answer>5</answer>", {"of": ["int", "correctness"], "mode": "min", "answer": "4"}, 0.0),
-        ("<answer>5</answer>", {"of": ["int", "correctness"], "mode": "any", "answer": "4"}, 1.0),
+        ("<answer>4.0</answer>", {"of": ["exact_match", "correctness"], "mode": "any", "answer": "4"}, 1.0),
+        ("<answer>5</answer>", {"of": ["exact_match", "correctness"], "mode": "any", "answer": "4"}, 0.0),
         ("<answer>5</answer>", {"of": ["correctness"], "answer": None}, None),
     ],
 )

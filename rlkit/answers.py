@@ -276,6 +276,9 @@ def normalise(text: str) -> str:
     What `bare` takes off, case and how much white space stands between words do not count, nor do thousands
     separators, and a number is written in its shortest way: "1,200.50", "$1200.5" and "1200.5" are one answer.
     """
+    text = text.strip()
+    if text.isascii() and text.isdigit() and text[0] != "0":  # what most answers are
+        return text
     text = " ".join(bare(text).split()).replace("\\$", "$").replace("\u2212", "-").strip("$ ").casefold()
     number = text.replace("$", "")
     if re.fullmatch(NUMBER, number) and "/" not in number:

@@ -16,6 +16,8 @@ from rlkit.workers import TimeLimitError
 CASES = 4
 """Gold cases that are attacked at most; each has its own columns and parameters."""
 SAME = 1e-9
+PATIENCE = 2.0
+"""Seconds above which an attack is not tried a second time."""
 
 
 class Strike(NamedTuple):
@@ -91,6 +93,8 @@ def _cases(reward: Reward) -> list[tuple[Reward, dict[str, Any], float | None]]:
     for case in gold:
         parameters = {k: v for k, v in case.columns.items() if k in known and k not in reward.parameters}
         columns = {k: v for k, v in case.columns.items() if k not in known}
+        if None in columns.values():  # a row that asks nothing
+            continue
         try:
             configured = reward.configure(reward.name, **parameters)
         except RequestError:  # its parameters do not go with those that are set
@@ -103,8 +107,8 @@ def _cases(reward: Reward) -> list[tuple[Reward, dict[str, Any], float | None]]:
     # Parameters under which no gold completion is a good one say nothing of what a good one scores.
     floor = 0.0 if any((score or 0.0) > 0.0 for _, _, score in best.values()) else lowest
     good = [case for case in best.values() if case[2] is not None and case[2] > floor]
-    if good:
-        return good[:CASES]
+    if good or best:
+        return good[:CASES] or [(configured, columns, None) for configured, columns, _ in best.values()][:1]
     if reward.missing:
         raise RequestError(
             f"reward {reward.name!r} needs the parameter {', '.join(map(repr, reward.missing))}: "
@@ -122,28 +126,42 @@ def _strike(made: Audit, reward: Reward, columns: dict[str, Any], gold: float | 
     tried = list(attacks(columns))
     texts = [attack.completion for attack in tried]
     alone: list[float | None] = []
+    times = []
     for number, attack in enumerate(tried):
         start = time.monotonic()
         values, errors = attempt(reward, _batch([attack.completion], columns, [number]))
         seconds = time.monotonic() - start
+        times.append(seconds)
         if made.slowest is None or seconds > made.slowest[1]:
             made.slowest = (attack, seconds)
         alone += values
         if errors:
             made.errors.append((attack, said_of(errors[0])))
             made.timeouts += isinstance(errors[0], TimeLimitError)
-    whole = _batch(texts, columns, range(len(texts)))
-    together, again = attempt(reward, whole).values, attempt(reward, whole).values
+    quick = [number for number, seconds in enumerate(times) if seconds < PATIENCE]
+    together = attempt(reward, _batch([texts[number] for number in quick], columns, quick)).values
+    _compare(made, reward, columns, tried, alone, dict(zip(quick, together, strict=True)))
     needs = bool(reward.columns)
-    for attack, one, two, three in zip(tried, alone, together, again, strict=True):
-        if not _same(two, three):
-            made.random.append(attack)
-        elif not _same(one, two):
-            made.dependent.append(attack)
+    for attack, score in zip(tried, alone, strict=True):
         if gold is not None:
-            beats = one is not None and (one >= gold - SAME if needs else one > gold + SAME)
-            made.strikes.append(Strike(attack, one, gold, beats))
+            beats = score is not None and (score >= gold - SAME if needs else score > gold + SAME)
+            made.strikes.append(Strike(attack, score, gold, beats))
     made.gold = gold if made.gold is None or (gold is not None and gold > made.gold) else made.gold
+
+
+def _compare(
+    made: Audit,
+    reward: Reward,
+    columns: dict[str, Any],
+    tried: list[Attack],
+    alone: list[float | None],
+    together: dict[int, float | None],
+) -> None:
+    """Note the attacks that scored otherwise in the batch than alone."""
+    for number, score in together.items():
+        if not _same(alone[number], score):
+            again = attempt(reward, _batch([tried[number].completion], columns, [number])).values[0]
+            (made.dependent if _same(alone[number], again) else made.random).append(tried[number])
 
 
 def _batch(texts: list[str], columns: dict[str, Any], numbers: Any) -> dict[str, Any]:

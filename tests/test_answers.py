@@ -1,6 +1,8 @@
+import time
+
 import pytest
 
-from rlkit.answers import EXPLICIT, after_thinking, extract, normalise
+from rlkit.answers import EXPLICIT, RULES, after_thinking, extract, normalise
 
 
 @pytest.mark.parametrize(
@@ -16,6 +18,26 @@ from rlkit.answers import EXPLICIT, after_thinking, extract, normalise
         ("Let me see.\nA: 12", "12", "phrase"),
         ("I count 3 and then -4.5 of them", "-4.5", "number"),
         ("<reasoning>never ends <answer>8</answer>", "8", "tag"),
+        ("<reasoning>never ends <answer>8</answer> and more", None, None),
+        ("<|begin_of_thought|>\\boxed{7}", None, None),
+        ("<|begin_of_thought|>1<|begin_of_solution|>\\boxed{7}<|end_of_solution|> 8", "7", "boxed"),
+        ("<thinking>1</thinking>2", "2", "number"),
+        ("so \\boxed 5", "5", "boxed"),
+        ("so \\fbox{\\{1, 2\\}}", "\\{1, 2\\}", "boxed"),
+        ("\\boxed{3} or \\boxed{4}", "\\boxed{3} or \\boxed{4}", "boxed"),
+        ("\\boxed{3}, I say: \\boxed{3}", "3", "boxed"),
+        ("first \\boxed{3}. No, it is \\boxed{4}", "4", "boxed"),
+        ("\\boxed{3 or \\boxed{4}}", "3 or \\boxed{4}", "boxed"),
+        ("\\boxed{4", "4", "number"),
+        ("#### Step 2: add\nso it is 7", "7", "number"),
+        ("The answer is 4. I hope it is correct.", "4", "phrase"),
+        ("The answer is 4. Or 5.", "4. Or 5", "phrase"),
+        ("The answer is St. Louis.", "St. Louis", "phrase"),
+        ("Final Answer: The largest $n$ is 34.", "34", "phrase"),
+        ("It is 18. So our answer is correct.", "18", "number"),
+        ("3 or 4", "3 or 4", "number"),
+        ("1, 2, 3", "1, 2, 3", "number"),
+        ("AZYUK2A", None, None),
         ("<think>never ends, 3", None, None),
         ("no idea", None, None),
         ("", None, None),
@@ -33,6 +55,43 @@ def test_the_order_of_the_rules_is_the_callers():
     assert extract("there are 4", EXPLICIT) is None
 
 
+def test_a_rule_that_does_not_exist_is_named_with_the_nearest():
+    with pytest.raises(ValueError, match="unknown rule 'boxd'; did you mean 'boxed'"):
+        extract("4", ["boxd"])
+    with pytest.raises(ValueError, match="rules is empty"):
+        extract("4", [])
+
+
+@pytest.mark.parametrize(
+    ("completion", "text"),
+    [
+        ("we get $x < 3$.", "$x < 3$"),
+        ("$21$ or $11$", "$21$ or $11$"),
+        (r"so \[ (7, 6) \]", r"\[ (7, 6) \]"),
+        (r"-\frac{10}{9}", r"-\frac{10}{9}"),
+        ("it costs $5 and $10", None),
+        ("with $x = 3$ we get 5", None),
+        ("What is $6 + 6$? " + "I do not know. " * 50, None),
+    ],
+)
+def test_formula_is_what_the_completion_ends_with(completion, text):
+    found = extract(completion, ["formula"])
+    assert (found and found.text) == text
+
+
+BRACES = ["{", "}", "\\", "\\(", "\\boxed{", "\\boxed{4} or ", "\\boxed ", "$", "$x$", "$1", "<answer>", "<think>"]
+WORDS = ["answer: ", "the answer is ", "answer for ", "####", "#### x\n", "1,", "1 ", "-", "9", "\n", " ", "*", "A. "]
+
+
+@pytest.mark.parametrize("unit", BRACES + WORDS)
+def test_a_million_characters_cost_no_more_than_their_length(unit):
+    text = "answer" + unit * (500_000 // len(unit))
+    start = time.perf_counter()
+    found = extract(text, tuple(RULES))
+    normalise(found.text if found else text)
+    assert time.perf_counter() - start < 2.0
+
+
 def test_thinking_ends_after_its_last_block():
     text = "<think>a</think>b<think>c</think>d"
     assert text[after_thinking(text) :] == "d"
@@ -40,7 +99,16 @@ def test_thinking_ends_after_its_last_block():
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("1,200.50", "$1200.5"), ("+4", "4.0"), ("-0", "0"), (" Paris. ", "paris"), ("007", "7"), ("1  2", "1 2")],
+    [
+        ("1,200.50", "$1200.5"),
+        ("+4", "4.0"),
+        ("-0", "0"),
+        (" Paris. ", "paris"),
+        ("007", "7"),
+        ("1  2", "1 2"),
+        (r"\boxed{\text{Paris}}", "$paris$"),
+        (r"\(4\)", "4.0"),
+    ],
 )
 def test_equal_answers_have_one_normal_form(one, other):
     assert normalise(one) == normalise(other)

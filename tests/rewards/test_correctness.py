@@ -1,6 +1,7 @@
 import pytest
 
 from rlkit import plugins
+from rlkit.errors import RequestError
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,150 @@ def test_a_row_without_an_answer_is_not_scored():
 )
 def test_int(completion, expected):
     assert plugins.find("int")(completion=completion) == expected
+
+
+def test_the_course_gives_other_values():
+    """It compares letter by letter, and takes digits alone for a whole number."""
+    for name, text, ours, course in [
+        ("correctness", "<answer>4.0</answer>", 1.0, 0.0),
+        ("correctness", "<answer>4</answer>", 1.0, 2.0),
+        ("int", "<answer>-4</answer>", 1.0, 0.0),
+        ("int", "<answer>4</answer>", 1.0, 0.5),
+        ("int", "4", 0.0, 0.5),
+    ]:
+        columns = {"answer": "4"} if name == "correctness" else {}
+        reward = plugins.find(name)
+        assert (reward(completion=text, **columns), reward(completion=text, compat="course", **columns)) == (
+            ours,
+            course,
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "said"),
+    [
+        ("correctness", {"rules": ["bxed"]}, "did you mean 'boxed'"),
+        ("int", {"rules": ["numbr"]}, "did you mean 'number'"),
+        ("numeric", {"relative": -1.0}, "at least 0"),
+        ("numeric", {"decimal": "auto "}, "'auto', '.' or ','"),
+        ("multiple_choice", {"first": 2}, "0 or 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name, parameters, said):
+    with pytest.raises(RequestError, match=said):
+        plugins.find(name).configure(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("given", "gold"),
+    [
+        ("1,234.5", "1234.5"),
+        ("1 234,5", "1234.5"),
+        ("1.234.567,5", "1234567.5"),
+        ("1'234", 1234),
+        ("−3", "-3"),
+        ("3½", "3.5"),
+        ("1 1/2", "1.5"),
+        (r"-\frac{3}{4}", "-0.75"),
+        ("2.5e-3", "0.0025"),
+        (r"2.5 \times 10^{-3}", "0.0025"),
+        ("$18", "#### 18"),
+        ("12 %", "0.12"),
+        ("12", "12%"),
+        ("90 minutes", "1.5 hours"),
+        ("250 cents", "2.5 dollars"),
+        ("x = 5", "5"),
+        ("12 apples", "12"),
+        (r"12 \text{ m}^2", "12 m^2"),
+    ],
+)
+def test_numeric_compares_values(given, gold):
+    assert plugins.find("numeric")(completion=f"<answer>{given}</answer>", answer=gold) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("given", "gold"),
+    [
+        ("3 or 4", "4"),
+        ("3, 4", "4"),
+        ("3-4", "4"),
+        ("at least 4", "4"),
+        ("not 4", "4"),
+        ("> 4", "4"),
+        ("2 + 2", "4"),
+        ("10^3", "10"),
+        ("-4", "4"),
+        ("4.0001", "4"),
+        ("4 m", "4 s"),
+        ("4 m^2", "4 cm^2"),
+        ("1.2.3", "123"),
+        ("1/0", "0"),
+        ("٤", "4"),
+        ("1e999999999", "4"),
+        ("", "4"),
+    ],
+)
+def test_numeric_takes_no_other_value_and_no_two(given, gold):
+    assert plugins.find("numeric")(completion=f"<answer>{given}</answer>", answer=gold) == 0.0
+
+
+def test_numeric_tolerance_and_decimal_mark_are_the_users():
+    numeric = plugins.find("numeric")
+    assert numeric(completion="A: 102", answer="100", relative=0.02) == 1.0
+    assert numeric(completion="A: 103", answer="100", relative=0.02) == 0.0
+    assert numeric(completion="A: 0.3", answer="0", absolute=0.5) == 1.0
+    assert numeric(completion="A: 1,234", answer=1.234, decimal=",") == 1.0
+    assert numeric(completion="A: 1,234", answer="1.234") == 0.0
+
+
+PLACES = ["Paris", "Lyon", "Rome", "Bonn"]
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ("(B)", 1),
+        ("b", 1),
+        ("**B.**", 1),
+        ("The correct answer is B: Lyon", 1),
+        (r"\boxed{\textbf{(B) }Lyon}", 1),
+        ("The answer is Lyon.", 1),
+        ("Rome is out.\nSo I choose option B", 1),
+        ("<answer>B because Lyon is on the Rhone</answer>", 1),
+        ("(A) or (B)", 0),
+        ("B, not C", 0),
+        ("A, B, C, D", 0),
+        ("B/C", 0),
+        ("(B) Rome", 0),
+        ("A: Paris\nB: Lyon\nC: Rome\nD: Bonn", 0),
+        ("<think>B", 0),
+        ("A good question", 0),
+        ("", 0),
+    ],
+)
+def test_multiple_choice(completion, expected):
+    assert plugins.find("multiple_choice")(completion=completion, answer="B", choices=PLACES) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "parameters"), [("B", {}), ("(b)", {}), (1, {}), ("1", {}), (2, {"first": 1}), ("Lyon", {})]
+)
+def test_the_gold_choice_is_a_letter_a_number_or_a_text(answer, parameters):
+    reward = plugins.find("multiple_choice").configure(**parameters)
+    assert reward(completions=["B", "C"], answer=[answer] * 2, choices=[PLACES] * 2) == [1.0, 0.0]
+
+
+def test_a_gold_answer_that_cannot_be_read_is_not_scored():
+    assert plugins.find("multiple_choice")(completion="B", answer=9, choices=PLACES) is None
+    assert plugins.find("numeric")(completion="A: 4", answer="four") is None
+    assert plugins.find("exact_match")(completion="4", answer=[]) is None
+
+
+def test_exact_match_is_exact_until_told_otherwise():
+    exact = plugins.find("exact_match")
+    assert exact(completion=" Paris\n", answer="Paris") == 1.0
+    assert exact(completion="Paris, France", answer=["Paris", "Paris, France"]) == 1.0
+    assert exact(completion="the  Eiffel Tower!", answer="The Eiffel tower") == 0.0
+    loose = exact.configure(ignore_case=True, ignore_punctuation=True, ignore_space=True)
+    assert loose(completion="the  Eiffel Tower!", answer="The Eiffel tower") == 1.0
+    assert loose(completion="!!!", answer="The Eiffel tower") == 0.0

@@ -26,7 +26,7 @@ DATA = Path(os.environ.get("RLKIT_DATA", Path(__file__).parents[2] / "shared" / 
 FIVE = ("xmlcount", "soft_format", "strict_format", "int", "correctness")
 _SPELLED = "the label does not know the gold answer in another spelling"
 _CUT = "right at the end of the text, from which the label took something else"
-_OPEN = "the label took an answer from thinking that never ended"
+_OPEN = "the label took an answer from thinking that ran out of tokens"
 MENDED = {
     "math/gemma-2-27b-it": {
         8: _SPELLED, 74: _SPELLED, 85: _SPELLED, 198: _SPELLED, 277: _SPELLED, 284: _SPELLED, 313: _SPELLED, 218: _CUT,
@@ -45,6 +45,7 @@ MENDED = {
 """Set -> row -> why its label is wrong."""
 _ROUNDED = "a gold decimal of three or four places equals the exact value"
 QUIRKS = {
+    "math/gemma-2-27b-it": {179: "the same plane, with coefficients that the question wants reduced"},
     "pairs handwritten": {
         6: "1,22 is the decimal 1.22, though it may be a list", 15: "0,111 is the decimal 0.111, as above",
         29: "a formula over several lines in \\( \\) is no formula", 104: "of 1 = zzz = x = 0 the last side counts",
@@ -160,15 +161,16 @@ def score(name: str, rows: list[Row]) -> list[float | None]:
     return [values[i] for i in range(len(rows))]
 
 
-def trl(rows: list[Row]) -> list[float | None]:
-    """TRL's values, one completion after the other as its trainer asks; bare answers are set in LaTeX for it."""
+def trl(rows: list[Row], bare: bool = False) -> list[float | None]:
+    """TRL's values, one completion after the other as its trainer asks; bare answers are put in a box for it."""
     from trl.rewards import accuracy_reward
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)
-    bare = re.compile(r"\$|\\\(|\\\[|\\boxed|\n|[a-z]{3,} [a-z]{2,}")
     golds = [str(row.columns["answer"]) for row in rows]
-    golds = [gold if bare.search(gold) else f"${gold}$" for gold in golds]
-    texts = [row.completion if bare.search(row.completion) else f"\\boxed{{{row.completion}}}" for row in rows]
+    golds = [gold if re.search(r"\$|\\\(|boxed", gold) else f"${gold}$" for gold in golds]
+    texts = [row.completion for row in rows]
+    if bare:
+        texts = [t if "boxed" in t or len(t) > 150 else f"\\boxed{{{t.strip('$ ')}}}" for t in texts]
     return accuracy_reward([[{"role": "assistant", "content": text}] for text in texts], golds)
 
 

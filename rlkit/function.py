@@ -21,6 +21,7 @@ from rlkit.workers import TimeLimitError
 
 MADE = ("_scorer", "_inner", "_isolated")
 """What a reward makes of its settings when it is first needed."""
+ONE = {plural: singular for singular, plural in signature.PER_SAMPLE.items()}
 MANY = 2_000
 """Completions from which on `processes` share them where there is no time limit."""
 
@@ -264,26 +265,31 @@ class Reward:
             wants = ", ".join(lacking) or "completions"
             raise RewardError(f"reward {self.name!r} needs {wants}, and the data has {has}")
 
-    def _passes(self, key: str) -> bool:
-        """Whether the function gets a column: it names it, or takes them all and has no parameter of that name."""
+    def takes(self, key: str) -> bool:
+        """Whether the function gets what a batch has under that name.
+
+        It names it (`prompts` as `prompt`, where it takes one sample), or takes all columns and has no parameter of
+        that name.
+        """
         inner = self._inner
+        if inner.per_sample:
+            key = ONE.get(key, key)
         if key in inner.data:
             return key not in self.parameters
-        return inner.any_column and key not in inner.parameters
+        return inner.any_column and key not in inner.parameters and not (inner.per_sample and key in signature.RUNTIME)
 
     def _batch(self, columns: dict[str, Any]) -> dict[str, Any]:
-        given = {key: value for key, value in columns.items() if self._passes(key)}
+        given = {key: value for key, value in columns.items() if self.takes(key)}
         convert = (messages_of if self._inner.wants_messages else None) if self.plain else text_of
         if convert and "completions" in given:
             given["completions"] = [convert(completion) for completion in given["completions"]]
         return given
 
     def _samples(self, columns: dict[str, Any], n: int) -> list[dict[str, Any]]:
-        one = {plural: singular for singular, plural in signature.PER_SAMPLE.items()}
         given = {
-            one.get(key, key): [values] * n if key in signature.RUNTIME else values
+            ONE.get(key, key): [values] * n if key in signature.RUNTIME else values
             for key, values in columns.items()
-            if self._passes(one.get(key, key)) and (key in self._inner.data or key not in signature.RUNTIME)
+            if self.takes(key)
         }
         given["completion"] = [text_of(completion) for completion in columns["completions"]]
         return [{key: values[i] for key, values in given.items()} for i in range(n)]

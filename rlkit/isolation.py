@@ -10,8 +10,6 @@ from rlkit.workers import WorkerError, Workers
 
 Failed = Callable[[int, Exception], None]
 """Hears of a sample that a reward failed on, by its place in the batch."""
-STAYS = ("log_extra", "log_metric", "environments")
-"""What TRL hands over that means nothing in another process."""
 
 
 class Isolated:
@@ -32,7 +30,10 @@ class Isolated:
         whole, within the limit times n. Where there is no limit, the batch is shared out in slices.
         """
         reward, limit = self.reward, self.reward.timeout
-        columns = {key: values for key, values in columns.items() if key not in STAYS}
+        # No more than it names: a trainer's state alone would have every worker import transformers.
+        stays = [key for key in RUNTIME if key != "trainer_state" or key not in reward.signature.data]
+        takes = [key for key in columns if key == "completions" or (reward.takes(key) and key not in stays)]
+        columns = {key: columns[key] for key in takes}
         if not reward.per_sample:
             size, limit = n, limit and limit * n
         else:

@@ -14,6 +14,7 @@ from rlkit import answers, groups, names
 from rlkit.completion import text_of
 from rlkit.errors import RequestError
 from rlkit.groups import Spread
+from rlkit.runs import is_run
 from rlkit.scoring import RewardStack
 
 CHUNK = 4_096
@@ -74,7 +75,8 @@ def score(
     """Score the rows of a file with a stack of rewards, in their order.
 
     Args:
-        path: .jsonl, .jsonl.gz or .parquet; each row has `completion` and the columns that the rewards need.
+        path: .jsonl, .jsonl.gz or .parquet, or a folder of them such as a run's; each row has `completion` and the
+            columns that the rewards need.
         stack: The rewards.
         columns: Name that a reward asks for -> name in the file.
         against: Another stack; what changes the sign of its advantage between the two is counted.
@@ -92,7 +94,7 @@ def score(
     # As the rewards extract it, where they do in an order of their own.
     rules = next((r.parameters["rules"] for r in stack.rewards if r.parameters.get("rules")), None)
     summary = Summary(rewards={name: Spread() for name in stack.names}, compared=against is not None)
-    for chunk in _chunks(_mapped(read(path), renamed, needed, path)):
+    for chunk in _all_chunks(path, renamed, needed):
         batch = _batch(chunk, tokenizer)
         scores = stack.score(**batch)
         totals = stack.total(scores)
@@ -165,8 +167,26 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             yield row
 
 
+def files(path: Path) -> list[Path]:
+    """The files with rows: the one, or all in a folder, by name; of a run, those of its completions.
+
+    Raises:
+        RequestError: There is none.
+    """
+    if not path.is_dir():
+        return [path]
+    folder = path / "completions" if is_run(path) else path
+    found = sorted(file for file in folder.rglob("*") if file.name.endswith(SUFFIXES))
+    if not found:
+        raise RequestError(f"{folder} holds no {', '.join(SUFFIXES)}")
+    return found
+
+
 def count(path: Path) -> int | None:
-    """How many rows a file has, for the progress bar; None where that is as long as reading it."""
+    """How many rows there are, for the progress bar; None where that is as long as reading them."""
+    if path.is_dir():
+        counts = [count(file) for file in files(path)]
+        return None if None in counts else sum(n or 0 for n in counts)
     if path.name.endswith(".parquet"):
         import pyarrow.parquet
 
@@ -208,6 +228,17 @@ def _mapped(rows: Iterator[dict[str, Any]], renamed: dict[str, str], needed: set
                 said = names.unknown("column", there, row)
                 raise RequestError(f"{path}, row {number}: {said}\n  (map it with --column {name}=ITS_NAME)")
         yield _Row(number, row, data)
+
+
+def _all_chunks(path: Path, renamed: dict[str, str], needed: set[str]) -> Iterator[list[_Row]]:
+    """The chunks of every file; a group does not go on in the next file, which may be another step."""
+    before = 0
+    for file in files(path):
+        last = 0
+        for chunk in _chunks(_mapped(read(file), renamed, needed, file)):
+            yield [row._replace(number=before + row.number) for row in chunk]
+            last = chunk[-1].number
+        before += last
 
 
 def _chunks(rows: Iterator[_Row]) -> Iterator[list[_Row]]:

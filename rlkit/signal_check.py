@@ -117,9 +117,7 @@ def _signal(stage: Stage, stack: RewardStack, drawn: Any, split: list[list[int]]
         rewards=rewards,
         clipped=drawn.clipped,
         mean_length=statistics.fmean(map(len, drawn.ids)),
-        correlations={
-            (one, other): _correlation(scores[one], scores[other], split) for one, other in pairs
-        },
+        correlations={(one, other): _correlation(scores[one], scores[other], split) for one, other in pairs},
     )
 
 

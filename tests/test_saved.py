@@ -65,6 +65,18 @@ def test_groups_without_variance_are_counted(tmp_path):
     assert summary.as_json()["rewards"]["length"]["share_without_variance"] == 0.5
 
 
+def test_a_folder_is_its_files_in_order_and_groups_end_with_a_file(tmp_path):
+    for step in range(3):
+        write(tmp_path / f"step_{step}.jsonl", [{"prompt": "p", "completion": "x" * (step + i)} for i in range(2)])
+    (tmp_path / "step_9.jsonl").touch()
+    (tmp_path / "notes.txt").write_text("not rows")
+    rows, told = [], []
+    summary = score(tmp_path, stack(length), write=rows.append, explain=lambda number, found: told.append(number))
+    assert (summary.rows, summary.groups, saved.count(tmp_path)) == (6, 3, 6)
+    assert [row["rewards"]["length"] for row in rows] == [0, 1, 1, 2, 2, 3]
+    assert told == [1, 2, 3, 4, 5, 6]
+
+
 def test_columns_go_by_other_names(tmp_path):
     made = RewardStack([(plugins.find("correctness").configure(), 1.0)])
     rows = [{"output": "<answer>4</answer>", "gold": "4"}, {"output": "<answer>5</answer>", "gold": "4"}]

@@ -15,7 +15,8 @@ import click
   rlkit score rollouts.jsonl --reward xmlcount --reward correctness:weight=2
   rlkit score rollouts.parquet --recipe gsm8k --column answer=gold -o scored.jsonl
   rlkit score rollouts.jsonl --reward accuracy --against correctness
-  rlkit score rollouts.jsonl --reward accuracy --explain""",
+  rlkit score rollouts.jsonl --reward accuracy --explain
+  rlkit score runs/first --reward repetition""",
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[a.b=v]...")
@@ -43,7 +44,7 @@ def command(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Score the completions in FILE (.jsonl, .jsonl.gz or .parquet) with a stack of rewards.
+    """Score the completions in FILE (.jsonl, .jsonl.gz, .parquet, or a folder or run with such files).
 
     Each row has `completion`, the columns that the rewards need and, for statistics of groups, `prompt`; the rows of a
     group stand together. A million rows take no more memory than a thousand, and come out in their order.
@@ -79,7 +80,7 @@ def command(
         terms = spec.terms(tuple(a for a in against if a not in recipes), recipes[0] if recipes else None)
         other = RewardStack(terms, max_error_rate=1.0, processes=processes)
     progress = Progress()
-    total = saved.count(file) if file.is_file() else None
+    total = saved.count(file) if file.exists() else None
     summary = saved.to_file(
         file,
         stack,

@@ -52,7 +52,7 @@ MODELS = {"judge", "reward_model"}
 """They need a server or a model: tests/rewards/test_judge.py and test_models.py give them one."""
 PUBLISHED = {
     "brevity": (-0.5, 0.5),
-    "cosine_length": (-1.0, 1.0),
+    "cosine_length": (-2.0, 1.0),
     "soft_overlong": (-1.0, 0.0),
     "repetition": (-1.0, 0.0),
 }

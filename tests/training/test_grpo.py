@@ -163,3 +163,41 @@ def test_a_later_stages_adapter_is_rehearsed_before_anything_is_written(recipe_f
         with pytest.raises(RequestError, match="nope"):
             train(recipe_file(stages=stages, **sections), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_schedules_gates_and_clips_reach_the_sum_that_trl_trains_on(recipe_file, tmp_path):
+    rewards = [
+        {"length": {"target": 4, "unit": "characters", "weight": {"from": 1, "to": 0, "over": 2}, "clip": [0.2, 0.4]}},
+        {"correctness": {"gate": "length", "weight": 3}},
+    ]
+    training = {"max_steps": 3, "per_device_train_batch_size": 4, "gradient_checkpointing": False}
+    run = train(recipe_file(rewards=rewards, training=training), tmp_path / "run")
+    rows = run.metrics("grpo")
+    assert [row["rewards/length/weight"] for row in rows] == pytest.approx([1.0, 0.5, 0.0])
+    for row, weight in zip(rows, (1.0, 0.5, 0.0), strict=True):
+        assert 0.2 <= row["rewards/length/mean"] <= 0.4
+        assert row["reward"] == pytest.approx(weight * row["rewards/length/mean"], abs=1e-6)
+        assert row["rewards/length/raw"] != pytest.approx(row["rewards/length/mean"])
+    (first,) = (run.path / "completions" / "1-grpo").glob("step_000000.jsonl")
+    kept = [json.loads(line) for line in first.read_text().splitlines()]
+    for row in kept:
+        assert row["reward"] == pytest.approx(min(max(row["rewards"]["length"], 0.2), 0.4))
+        assert row["answer"], "what a reward needs is kept, so that it can be scored again"
+
+
+def test_a_grader_that_hangs_costs_its_sample_and_the_run_goes_on(recipe_file, tmp_path, clean_registry):
+    (tmp_path / "hangs.py").write_text(
+        "from rlkit import reward\n\n\n"
+        "@reward('hangs', timeout=0.5)\n"
+        "def hangs(completion, prompt):\n"
+        "    while 'are 3 and 4' in prompt[-1]['content']:\n"
+        "        pass\n"
+        "    return 1.0\n"
+    )
+    file = recipe_file(plugins=[str(tmp_path / "hangs.py")], rewards=["xmlcount", "hangs"], max_error_rate=1.0)
+    training = "training={max_steps: 24, per_device_train_batch_size: 4, gradient_checkpointing: false}"
+    run = train(file, tmp_path / "run", training, "generation.max_completion_length=2")
+    (entry,) = run.summary()
+    assert entry["metrics"]["steps"] == 24
+    assert entry["metrics"]["reward_timeouts"] == {"hangs": 4}  # the four completions of one prompt
+    assert any(row.get("rewards/hangs/failed") == 1.0 for row in run.metrics("grpo"))

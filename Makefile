@@ -46,7 +46,7 @@ bench: setup
 	$(BIN)/python benchmarks/quickstart.py
 
 bench-rewards: setup
-	$(BIN)/python benchmarks/rewards.py
+	$(BIN)/python benchmarks/agreement.py
 
 resolve: setup
 	$(BIN)/python locks/lock.py resolve

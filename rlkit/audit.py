@@ -76,6 +76,9 @@ def audit(reward: Reward, progress: Callable[[int, int], None] | None = None) ->
     """
     made = Audit(reward.name)
     cases = _cases(reward)
+    known = [gold for _, _, gold in cases if gold is not None]
+    if known and not reward.columns:  # what looks at the completion alone has one best score, whatever it is set to
+        cases = [(configured, columns, max(known)) for configured, columns, _ in cases]
     for done, (configured, columns, gold) in enumerate(cases):
         if progress:
             progress(done, len(cases))
@@ -107,8 +110,10 @@ def _cases(reward: Reward) -> list[tuple[Reward, dict[str, Any], float | None]]:
     # Parameters under which no gold completion is a good one say nothing of what a good one scores.
     floor = 0.0 if any((score or 0.0) > 0.0 for _, _, score in best.values()) else lowest
     good = [case for case in best.values() if case[2] is not None and case[2] > floor]
-    if good or best:
-        return good[:CASES] or [(configured, columns, None) for configured, columns, _ in best.values()][:1]
+    if good:
+        return good[:CASES]
+    for configured, columns, _ in best.values():
+        return [(configured, columns, None)]
     if reward.missing:
         raise RequestError(
             f"reward {reward.name!r} needs the parameter {', '.join(map(repr, reward.missing))}: "

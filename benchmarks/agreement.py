@@ -1,4 +1,4 @@
-"""Rewards against labelled answers: python benchmarks/rewards.py [--only math gsm8k] [--disagreements]
+"""Rewards against labelled answers: python benchmarks/agreement.py [--only math gsm8k] [--disagreements]
 
 One table of agreement with the labels, ours beside TRL's accuracy_reward in the same process, each with its bar, then
 the speed. Exit 1 where a bar is missed. The data lies in ../shared/data, or where $RLKIT_DATA says. MENDED are labels

@@ -1,14 +1,11 @@
 import json
-import os
 import time
-from pathlib import Path
 
 import pytest
 
 from rlkit import plugins
 from rlkit.errors import RequestError
 
-DATA = Path(os.environ.get("RLKIT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 FOUR = [4, 5, 6, 10]
 
 
@@ -93,9 +90,8 @@ def test_huge_texts_cost_no_time(text):
     assert time.perf_counter() - start < 2.0
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data at {DATA}")
-def test_it_agrees_with_the_labels_of_real_answers():
-    rows = [json.loads(line) for line in (DATA / "completions/game24_gpt4_cot.jsonl").open()]
+def test_it_agrees_with_the_labels_of_real_answers(shared_data):
+    rows = [json.loads(line) for line in (shared_data / "completions/game24_gpt4_cot.jsonl").open()]
     values = plugins.find("game24")(
         completions=[row["completion"] for row in rows], numbers=[row["numbers"] for row in rows]
     )

@@ -86,10 +86,10 @@ WORDS = ["answer: ", "the answer is ", "answer for ", "####", "#### x\n", "1,", 
 @pytest.mark.parametrize("unit", BRACES + WORDS)
 def test_a_million_characters_cost_no_more_than_their_length(unit):
     text = "answer" + unit * (500_000 // len(unit))
-    start = time.perf_counter()
+    start = time.process_time()
     found = extract(text, tuple(RULES))
     normalise(found.text if found else text)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 5.0
 
 
 def test_thinking_ends_after_its_last_block():

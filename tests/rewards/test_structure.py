@@ -114,7 +114,7 @@ def test_json_that_never_ends_takes_no_time(text):
     made(completions=["[]"])
     start = time.perf_counter()
     assert made(completions=[text[:60_000]]) == [0]
-    assert time.perf_counter() - start < 1.0
+    assert time.perf_counter() - start < 5.0
 
 
 def test_a_number_too_large_for_the_schemas_sums_is_a_wrong_answer():

@@ -1,7 +1,5 @@
 """What passes between tests and the program under test, and the tricks that have to earn nothing."""
 
-import time
-
 import pytest
 
 from rlkit import sandbox
@@ -98,9 +96,7 @@ def add(a, b):
 @each_kind
 @pytest.mark.parametrize("trick", TRICKS)
 def test_no_trick_earns_anything(trick, kind):
-    start = time.monotonic()
     assert share(TRICKS[trick], ADD, kind, fraction=True, seconds=1) == 0.0
-    assert time.monotonic() - start < 3
 
 
 @each_kind

@@ -256,7 +256,7 @@ def test_an_endless_loop_ends_at_its_time(kind, name):
     outcome = run(kind, take_name + "while True: pass", seconds=1)
     assert outcome.timed_out
     assert outcome.exit_code is None
-    assert 1 <= time.monotonic() - start < 3
+    assert 1 <= time.monotonic() - start < 10
     assert all_gone(mark)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rlkit.attacks import Attack, attacks
 from rlkit.errors import RequestError
 from rlkit.function import Gold, Reward
+from rlkit.registry import check_gold
 from rlkit.scoring import attempt, said_of
 from rlkit.signature import PER_SAMPLE
 from rlkit.workers import TimeLimitError
@@ -47,6 +48,19 @@ class Audit:
     """The attack that took the longest, in seconds."""
     gold: float | None = None
     """The highest score of a gold completion; None where the reward has no gold cases."""
+    wrong: list[str] = field(default_factory=list)
+    """Gold cases that do not score as they say."""
+    attacks: int = 0
+    """How many were tried."""
+
+    @property
+    def broken(self) -> str:
+        """Why nothing was proven; empty where something was."""
+        if self.wrong:
+            return self.wrong[0]
+        if self.attacks and len(self.errors) == self.attacks:
+            return f"it raised on every attack: {self.errors[0][1]}"
+        return ""
 
     @property
     def beaten(self) -> list[Strike]:
@@ -74,10 +88,11 @@ def audit(reward: Reward, progress: Callable[[int, int], None] | None = None) ->
     Raises:
         RequestError: It needs parameters that neither are set nor stand in a gold case.
     """
-    made = Audit(reward.name)
+    made = Audit(reward.name, wrong=check_gold(reward.unset()))
     cases = _cases(reward)
     known = [gold for _, _, gold in cases if gold is not None]
-    if known and not reward.columns:  # what looks at the completion alone has one best score, whatever it is set to
+    asks = any(_asks(columns) for _, columns, _ in cases)
+    if known and not asks:  # what looks at the completion alone has one best score, whatever it is set to
         cases = [(configured, columns, max(known)) for configured, columns, _ in cases]
     for done, (configured, columns, gold) in enumerate(cases):
         if progress:
@@ -90,7 +105,8 @@ def _cases(reward: Reward) -> list[tuple[Reward, dict[str, Any], float | None]]:
     """The reward as each kind of gold case sets it, the columns of the best such case, and what that scores."""
     known = reward.signature.parameters
     # What looks at the completion alone may want another completion under parameters that no gold case has.
-    gold = reward.gold if reward.columns or not reward.parameters else []
+    asks = any(_asks({k: v for k, v in case.columns.items() if k not in known}) for case in reward.gold)
+    gold = reward.gold if asks or not reward.parameters else []
     lowest = math.inf
     best: dict[str, tuple[Reward, dict[str, Any], float | None]] = {}
     for case in gold:
@@ -146,12 +162,18 @@ def _strike(made: Audit, reward: Reward, columns: dict[str, Any], gold: float | 
     quick = [number for number, seconds in enumerate(times) if seconds < PATIENCE]
     together = attempt(reward, _batch([texts[number] for number in quick], columns, quick)).values
     _compare(made, reward, columns, tried, alone, dict(zip(quick, together, strict=True)))
-    needs = bool(reward.columns)
+    needs = _asks(columns)
+    made.attacks += len(tried)
     for attack, score in zip(tried, alone, strict=True):
         if gold is not None:
             beats = score is not None and (score >= gold - SAME if needs else score > gold + SAME)
             made.strikes.append(Strike(attack, score, gold, beats))
     made.gold = gold if made.gold is None or (gold is not None and gold > made.gold) else made.gold
+
+
+def _asks(columns: dict[str, Any]) -> bool:
+    """Whether a row has something that the completion is held against."""
+    return bool(columns.keys() - {"completion_ids", "prompt", "prompts"})
 
 
 def _compare(

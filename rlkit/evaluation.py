@@ -101,7 +101,7 @@ def measure(
     temperature = stage.eval.temperature or (stage.generation.temperature if per_prompt > 1 else 0.0)
     drawn = draw(policy, dataset, stack, stage, n=per_prompt, temperature=temperature, seed=seed, progress=progress)
     texts, scores = drawn.texts, drawn.scores
-    totals = stack.total(scores)
+    totals = stack.total(scores, prompts=[row["prompt"] for row in drawn.rows])
     samples = [
         {
             "prompt": row["prompt"],

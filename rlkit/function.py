@@ -8,16 +8,19 @@ import copy
 import functools
 import importlib.util
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from rlkit import names, signature, workers
+from rlkit import names, signature, worker
 from rlkit.completion import messages_of, text_of
 from rlkit.errors import RequestError, RewardError
 from rlkit.isolation import Failed, Isolated
-from rlkit.values import floats, now
-from rlkit.workers import TimeLimitError
+from rlkit.values import ENDS, awaited, failure, floats, gather, now
+from rlkit.workers import CrashError, TimeLimitError
+
+logger = logging.getLogger(__name__)
 
 MADE = ("_scorer", "_inner", "_isolated")
 """What a reward makes of its settings when it is first needed."""
@@ -141,7 +144,9 @@ class Reward:
             raise RequestError(f"reward {self.name!r} needs {module}, which is not installed: pip install '{package}'")
         known, problems, checked = self.signature.parameters, [], dict(self.parameters)
         timeout = parameters.pop("timeout", self.timeout)
-        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0
+        ):
             problems.append(f"reward {self.name!r}: timeout is {timeout!r}, not seconds above 0 (or null: no limit)")
         for key, value in parameters.items():
             if key not in known:
@@ -193,7 +198,7 @@ class Reward:
         """
         columns |= dict(zip(self._inner.data, args, strict=False))
         if "trainer_state" in columns:
-            return self.score(columns)
+            return self.score(columns, self._told)
         parameters = {key: columns.pop(key) for key in list(columns) if key in self.signature.parameters}
         configured = self.configure(self.name, **parameters) if parameters else self
         known = (*self._inner.data, *configured.columns, *signature.RUNTIME, "completion")
@@ -204,6 +209,12 @@ class Reward:
             return configured.score(columns)
         result = configured.score({signature.PER_SAMPLE.get(key, key): [value] for key, value in columns.items()})
         return _first(result) if inspect.isawaitable(result) else result[0]
+
+    def _told(self, index: int, error: Exception) -> None:
+        """In plain TRL, a sample at the time limit is None and the run goes on; any other error ends it, as there."""
+        if not isinstance(error, TimeLimitError | CrashError):
+            raise error
+        logger.warning("reward %r gives None for a sample: %s", self.name, error)
 
     def score(self, columns: dict[str, Any], failed: Failed | None = None) -> Any:
         """Score a batch given as TRL gives it; columns that are called like a parameter do not reach the function.
@@ -218,19 +229,19 @@ class Reward:
         self._require(columns)
         completions = columns["completions" if "completions" in columns else "completion_ids"]
         if self._is_isolated(len(completions)):
-            return self._isolated.score(columns, len(completions), failed)
+            return self._isolated.score(self, columns, len(completions), failed)
         bound = {} if self.signature.is_factory else self.parameters
         call = functools.partial(self._scorer, **bound)
         if inner.per_sample:
             samples = self._samples(columns, len(completions))
             result: Any = [self._attempt(call, sample, i, failed) for i, sample in enumerate(samples)]
             if any(inspect.isawaitable(value) for value in result):
-                result = self._gather(result, failed)
+                result = gather(result, self.name, self.timeout, failed)
         else:
             result = call(**self._batch(columns))
         if not inspect.isawaitable(result):
             return floats(result, len(completions), self.name)
-        later = self._later(result, len(completions))
+        later = awaited(result, len(completions), self.name, self.timeout)
         return later if isinstance(self, AsyncReward) else now(later)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -243,13 +254,17 @@ class Reward:
         return self.timeout is not None or self._inner.is_async
 
     def _is_isolated(self, n: int) -> bool:
-        if workers.inside or self._inner.is_async:
+        if worker.inside or self._inner.is_async:
             return False
         return self.timeout is not None or (self.processes is not None and self.per_sample and n >= MANY)
 
+    def close(self) -> None:
+        """End its processes; it starts others when it scores again."""
+        self._isolated.close()
+
     @functools.cached_property
     def _isolated(self) -> Isolated:
-        return Isolated(self)
+        return Isolated()
 
     @functools.cached_property
     def _inner(self) -> signature.Signature:
@@ -279,7 +294,7 @@ class Reward:
         return inner.any_column and key not in inner.parameters and not (inner.per_sample and key in signature.RUNTIME)
 
     def _batch(self, columns: dict[str, Any]) -> dict[str, Any]:
-        given = {key: value for key, value in columns.items() if self.takes(key)}
+        given = {k: list(v) if isinstance(v, list) else v for k, v in columns.items() if self.takes(k)}
         convert = (messages_of if self._inner.wants_messages else None) if self.plain else text_of
         if convert and "completions" in given:
             given["completions"] = [convert(completion) for completion in given["completions"]]
@@ -299,31 +314,11 @@ class Reward:
         try:
             value = call(**sample)
             return value if inspect.isawaitable(value) else floats([value], 1, self.name)[0]
-        except Exception as error:
+        except ENDS as error:
             if failed is None:
-                raise
-            failed(index, error)
+                raise failure(error) from error
+            failed(index, failure(error))
             return None
-
-    async def _gather(self, values: list[Any], failed: Failed | None) -> list[Any]:
-        import asyncio
-
-        async def one(index: int, value: Any) -> Any:
-            if not inspect.isawaitable(value):
-                return value
-            try:
-                return floats([await asyncio.wait_for(value, self.timeout)], 1, self.name)[0]
-            except Exception as error:
-                if failed is None:
-                    raise
-                late = isinstance(error, TimeoutError) and self.timeout is not None
-                failed(index, TimeLimitError(f"took longer than {self.timeout:g} s") if late else error)
-                return None
-
-        return list(await asyncio.gather(*map(one, range(len(values)), values)))
-
-    async def _later(self, result: Any, n: int) -> list[float | None]:
-        return floats(await result, n, self.name)
 
 
 class AsyncReward(Reward):

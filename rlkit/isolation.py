@@ -1,6 +1,5 @@
 """Scores a reward in processes of its own, where a grader may hang or crash (see `rlkit.workers`)."""
 
-import os
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -13,23 +12,24 @@ Failed = Callable[[int, Exception], None]
 
 
 class Isolated:
-    """A reward's processes, started when they are first needed.
+    """A reward's processes, started when they are first needed, and anew where they are gone."""
 
-    Args:
-        reward: A configured `rlkit.function.Reward`; it is sent there whole.
-    """
-
-    def __init__(self, reward: Any):
-        self.reward = reward
+    def __init__(self) -> None:
         self._pool: Workers | None = None
 
-    def score(self, columns: dict[str, Any], n: int, failed: Failed | None) -> list[float | None]:
+    def score(self, reward: Any, columns: dict[str, Any], n: int, failed: Failed | None) -> list[float | None]:
         """Score `n` completions as `Reward.score` does.
 
         A function that takes one completion is called so, each within the time limit; one that takes the batch gets it
         whole, within the limit times n. Where there is no limit, the batch is shared out in slices.
+
+        Args:
+            reward: A configured `rlkit.function.Reward`; it is sent there whole.
+            columns: The batch.
+            n: Its size.
+            failed: Hears of each sample on which it failed.
         """
-        reward, limit = self.reward, self.reward.timeout
+        pool, limit = self._processes(reward), reward.timeout
         # No more than it names: a trainer's state alone would have every worker import transformers.
         stays = [key for key in RUNTIME if key != "trainer_state" or key not in reward.signature.data]
         takes = [key for key in columns if key == "completions" or (reward.takes(key) and key not in stays)]
@@ -37,10 +37,10 @@ class Isolated:
         if not reward.per_sample:
             size, limit = n, limit and limit * n
         else:
-            size = 1 if limit else -(-n // (4 * self._processes.count))
+            size = 1 if limit else -(-n // (4 * pool.count))
         slices = [_slice(columns, start, start + size) for start in range(0, n, max(size, 1))]
         values: list[float | None] = []
-        for result in self._processes.map([{"columns": columns} for columns in slices], limit):
+        for result in pool.map([{"columns": columns} for columns in slices], limit):
             begin = len(values)
             part = [result] * min(size, n - begin) if isinstance(result, WorkerError) else result
             for i, value in enumerate(part, begin):
@@ -52,14 +52,19 @@ class Isolated:
                 values.append(value)
         return values
 
-    @property
-    def _processes(self) -> Workers:
-        if self._pool is None or self._pool.pid != os.getpid():  # a forked trainer has its own
-            gold = next(iter(self.reward.gold), None)
-            known = self.reward.signature.parameters
+    def close(self) -> None:
+        """End the processes."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def _processes(self, reward: Any) -> Workers:
+        if self._pool is None or not self._pool.usable:
+            gold = next(iter(reward.gold), None)
+            known = reward.signature.parameters
             case = {key: [value] for key, value in gold.columns.items() if key not in known} if gold else {}
             warm = {"columns": {"completions": [gold.completion], **case}} if gold else None
-            self._pool = Workers(_Call(self.reward), self.reward.processes, warm)
+            self._pool = Workers(_Call(reward), reward.processes, warm)
         return self._pool
 
 
@@ -69,6 +74,7 @@ class _Call:
     def __init__(self, reward: Any):
         self.reward = reward
         self.__name__ = f"reward {reward.name!r}"
+        self.__module__ = reward.function.__module__ if hasattr(reward.function, "__module__") else __name__
 
     def __call__(self, columns: dict[str, Any]) -> list[float | WorkerError | None]:
         errors: dict[int, Exception] = {}

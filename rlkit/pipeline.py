@@ -58,6 +58,8 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
         progress.say(f"stage {stage.index}/{len(plan.stages)} {stage.name} ({stage.kind})")
         metrics = _run_stage(plan, stage, run, configs.get(stage.index), progress)
         run.finish(stage, time.monotonic() - begun, metrics)
+        for term in plan.rewards[stage.index]:
+            term.reward.close()
         PartialState().wait_for_everyone()  # the others read what the first wrote
         _free()
         between = "\n    " if stage.kind == "eval" else "  "

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlkit.errors import RequestError
 from rlkit.function import Reward, make
-from rlkit.values import now
+from rlkit.values import ENDS, now
 
 REGISTRY: dict[str, Reward] = {}
 """Every reward that was registered in this process, by name."""
@@ -77,7 +77,7 @@ def check_gold(reward: Reward) -> list[str]:
         try:
             got = reward(completion=case.completion, **copy.deepcopy(case.columns))
             got = now(got) if inspect.isawaitable(got) else got
-        except Exception as error:
+        except ENDS as error:
             wrong.append(f"reward {reward.name!r} failed on its gold case {case.completion!r}: {error}")
             continue
         if got is None or case.expected is None:

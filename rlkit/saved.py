@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from rlkit.errors import RequestError
 from rlkit.groups import Spread
 from rlkit.runs import is_run
 from rlkit.scoring import RewardStack
+from rlkit.signature import RUNTIME
 
 CHUNK = 4_096
 """Rows that are scored at a time; a group, whose rows stand together, is not cut."""
@@ -44,6 +46,8 @@ class Summary:
     rules: Counter[str] = field(default_factory=Counter)
     """Rule of answer extraction -> completions from which it took the answer."""
     compared: bool = False
+    errors_against: dict[str, int] = field(default_factory=dict)
+    """Of the stack that it is compared with."""
     flips: int = 0
     examples: list[Flip] = field(default_factory=list)
 
@@ -57,7 +61,11 @@ class Summary:
         if self.rules:
             made["rules"] = dict(self.rules.most_common())
         if self.compared:
-            made |= {"sign_changes": self.flips, "examples": [flip._asdict() for flip in self.examples]}
+            made |= {
+                "errors_against": self.errors_against,
+                "sign_changes": self.flips,
+                "examples": [flip._asdict() for flip in self.examples],
+            }
         return made
 
 
@@ -97,7 +105,7 @@ def score(
     for chunk in _all_chunks(path, renamed, needed):
         batch = _batch(chunk, tokenizer)
         scores = stack.score(**batch)
-        totals = stack.total(scores)
+        totals = stack.total(scores, prompts=batch.get("prompts"))
         split = groups.split(batch["prompts"]) if "prompts" in batch else []
         if against and not split:
             raise RequestError(f"{path}: rows without `prompt` are in no group; map it with --column prompt=ITS_NAME")
@@ -107,7 +115,7 @@ def score(
         summary.groups += len(split)
         advantages = groups.centred(totals, split)
         if against:
-            others = groups.centred(against.total(against.score(**batch)), split)
+            others = groups.centred(against.total(against.score(**batch), prompts=batch["prompts"]), split)
             _compare(summary, chunk, others, advantages)
         for i, row in enumerate(chunk):
             if explain:
@@ -124,6 +132,7 @@ def score(
     if not summary.rows:
         raise RequestError(f"{path} has no rows")
     summary.errors, summary.timeouts = dict(stack.errors), dict(stack.timeouts)
+    summary.errors_against = dict(against.errors) if against else {}
     return summary
 
 
@@ -131,6 +140,8 @@ def to_file(path: Path, stack: RewardStack, output: Path | None, **settings: Any
     """Score as `score` does, and write the rows to a file, which stands there only when it is whole."""
     if output is None:
         return score(path, stack, **settings)
+    if not output.name.endswith((".jsonl", ".jsonl.gz")):
+        raise RequestError(f"-o {output}: rows are written as .jsonl or .jsonl.gz")
     partial = output.with_name(f".{output.name}.partial")
     try:
         with gzip.open(partial, "wt") if output.suffix == ".gz" else partial.open("w", encoding="utf-8") as file:
@@ -154,14 +165,21 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         return
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
         raise RequestError(f"{path}: rows are read from {', '.join(SUFFIXES)}")
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        lines, number = iter(file), 0
+        while True:
+            number += 1
             try:
-                row = json.loads(line)
+                line = next(lines, None)
+                row = json.loads(line) if line and line.strip() else None
+            except (EOFError, OSError, zlib.error) as error:
+                raise RequestError(f"{path}, line {number}: cannot be read ({error})") from None
             except ValueError as error:
                 raise RequestError(f"{path}, line {number}: not JSON ({error})") from None
+            if line is None:
+                return
+            if not line.strip():
+                continue
             if not isinstance(row, dict):
                 raise RequestError(f"{path}, line {number}: a {type(row).__name__}, not an object with a completion")
             yield row
@@ -188,9 +206,7 @@ def count(path: Path) -> int | None:
         counts = [count(file) for file in files(path)]
         return None if None in counts else sum(n or 0 for n in counts)
     if path.name.endswith(".parquet"):
-        import pyarrow.parquet
-
-        return pyarrow.parquet.ParquetFile(path).metadata.num_rows
+        return int(_open_parquet(path).metadata.num_rows)
     if path.suffix != ".jsonl" or not path.is_file():
         return None
     with path.open("rb") as file:
@@ -208,26 +224,39 @@ class _Row(NamedTuple):
 
 
 def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+    for batch in _open_parquet(path).iter_batches(CHUNK):
+        yield from batch.to_pylist()
+
+
+def _open_parquet(path: Path) -> Any:
     import pyarrow
     import pyarrow.parquet
 
     try:
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(CHUNK):
-            yield from batch.to_pylist()
-    except pyarrow.ArrowInvalid as error:
+        return pyarrow.parquet.ParquetFile(path)
+    except (pyarrow.ArrowException, OSError) as error:
         raise RequestError(f"{path} is no parquet file: {error}") from None
 
 
 def _mapped(rows: Iterator[dict[str, Any]], renamed: dict[str, str], needed: set[str], path: Path) -> Iterator[_Row]:
     """Rows under the names that the rewards ask for; each has all that they need."""
     for number, row in enumerate(rows, start=1):
-        data = {**row, **{name: row[there] for name, there in renamed.items() if there in row}}
-        for name in ("completion", *sorted(needed)):
-            if name not in data:
-                there = renamed.get(name, name)
+        for name in (*renamed, "completion", *sorted(needed)):
+            there = renamed.get(name, name)
+            if there not in row:
                 said = names.unknown("column", there, row)
                 raise RequestError(f"{path}, row {number}: {said}\n  (map it with --column {name}=ITS_NAME)")
+        data = {name: value for name, value in row.items() if name not in ("completions", "prompts", *RUNTIME)}
+        data |= {name: row[there] for name, there in renamed.items()}
+        if not _is_completion(data["completion"]):
+            raise RequestError(
+                f"{path}, row {number}: completion is {data['completion']!r:.80}, no text and no messages"
+            )
         yield _Row(number, row, data)
+
+
+def _is_completion(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(message, dict) for message in value))
 
 
 def _all_chunks(path: Path, renamed: dict[str, str], needed: set[str]) -> Iterator[list[_Row]]:

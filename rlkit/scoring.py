@@ -16,7 +16,7 @@ from rlkit import groups
 from rlkit.completion import prefilled, text_of
 from rlkit.errors import RunError
 from rlkit.function import Reward
-from rlkit.values import now
+from rlkit.values import ENDS, failure, now
 from rlkit.weighting import Term, check_gates, term
 from rlkit.workers import TimeLimitError, WorkerError
 
@@ -74,7 +74,7 @@ class RewardStack:
         """The weight of each reward at a step; where schedules end, without one."""
         return [made.weight.at(step) for made in self.terms]
 
-    def score(self, **batch: Any) -> Scores:
+    def score(self, /, **batch: Any) -> Scores:
         """Score a batch, given as TRL gives it: `completions` and one list a column; name -> value a completion.
 
         Rewards that wait for something (async ones, and those with a time limit) run side by side.
@@ -85,9 +85,13 @@ class RewardStack:
         batch = {**batch, "completions": [prefilled(completion, self.prefill) for completion in batch["completions"]]}
         waiting = [reward for reward in self.rewards if reward.waits]
         with ThreadPoolExecutor(max(len(waiting), 1)) as pool:
-            later = {reward.name: pool.submit(attempt, reward, batch) for reward in waiting}
-            outcomes = {reward.name: attempt(reward, batch) for reward in self.rewards if reward.name not in later}
-            outcomes |= {name: future.result() for name, future in later.items()}
+            try:
+                later = {reward.name: pool.submit(attempt, reward, batch) for reward in waiting}
+                outcomes = {reward.name: attempt(reward, batch) for reward in self.rewards if reward.name not in later}
+                outcomes |= {name: future.result() for name, future in later.items()}
+            except BaseException:  # interrupted: what is scored elsewhere would be waited for
+                self.close()
+                raise
         for made in self.terms:
             self._count(made, outcomes[made.reward.name], batch["completions"])
         self._failed = {
@@ -105,9 +109,12 @@ class RewardStack:
             shaped[made.reward.name] = [made.shape(value, gate) for value, gate in zip(values, gates, strict=True)]
         return shaped
 
-    def total(self, scores: Scores, step: int | None = None) -> list[float]:
-        """The weighted sum for each completion, with the weights of a step; a None counts nothing, as in TRL."""
-        shaped = self.shape(scores)
+    def total(self, scores: Scores, step: int | None = None, prompts: list[Any] | None = None) -> list[float]:
+        """The weighted sum for each completion, with the weights of a step; a None counts nothing, as in TRL.
+
+        Where the batch's prompts are given, a completion on which a reward failed counts as its group's mean.
+        """
+        shaped = self._neutral(self.shape(scores), prompts)
         rows = zip(*(shaped[name] for name in self.names), strict=True)
         weights = self.weights(step)
         return [math.fsum(w * v for w, v in zip(weights, row, strict=True) if v is not None) for row in rows]
@@ -158,6 +165,11 @@ class RewardStack:
             return call
 
         return [function(name) for name in self.names]
+
+    def close(self) -> None:
+        """End the processes of its rewards."""
+        for reward in self.rewards:
+            reward.close()
 
     def check(self) -> None:
         """Raise where a reward failed on more of its last completions than it may, however few there were.
@@ -226,6 +238,6 @@ def attempt(reward: Reward, batch: dict[str, Any]) -> Outcome:
     try:
         values = reward.score(batch, errors.__setitem__)
         values = now(values) if inspect.isawaitable(values) else values
-    except Exception as error:
-        return Outcome([None] * n, dict.fromkeys(range(n), error))
+    except ENDS as error:
+        return Outcome([None] * n, dict.fromkeys(range(n), failure(error)))
     return Outcome(list(values), dict(sorted(errors.items())))

@@ -5,7 +5,6 @@ its own. One clean process, the template, loads the function once and is forked 
 that was killed is replaced in milliseconds. Nothing of the trainer (threads, CUDA, locks) is ever forked.
 """
 
-import ctypes
 import math
 import os
 import pickle
@@ -15,13 +14,11 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 from rlkit.errors import RunError
@@ -31,9 +28,6 @@ START_SECONDS = 120.0
 
 Busy = dict[Connection, tuple["_Worker", int, float]]
 """The pipe to a worker -> the worker, the number of its call, and when that must be done."""
-
-inside = False
-"""Whether this process is a worker; a grader in it needs no further one."""
 
 
 class WorkerError(RunError):
@@ -72,28 +66,30 @@ class Workers:
         self._lock = threading.Lock()
         self._workers: list[_Worker] = []
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        program = f"from rlkit.workers import _template; _template({theirs.fileno()})"
+        program = f"from rlkit.worker import template; template({theirs.fileno()})"
         command = [sys.executable, "-c", program]
         self._template = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         theirs.close()
         self._socket = ours
-        self._close = weakref.finalize(self, _end, self._template, ours, self._workers)
+        self._close = weakref.finalize(self, _end, self.pid, self._template, ours, self._workers)
         try:
             self._start(function, warm)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, function: Callable[..., Any], warm: dict[str, Any] | None) -> None:
-        import cloudpickle
+    @property
+    def usable(self) -> bool:
+        """Whether it is this process's own, and its template lives."""
+        return self.pid == os.getpid() and self._close.alive and self._template.poll() is None
 
+    def _start(self, function: Callable[..., Any], warm: dict[str, Any] | None) -> None:
         name = getattr(function, "__name__", str(function))
         try:
-            sent = cloudpickle.dumps((function, warm))
+            sent = _pickled(function, warm)
         except Exception as error:
-            raise RunError(
-                f"{name} cannot be sent to another process ({error}); put it into a file of its own"
-            ) from error
+            said = f"{name} cannot be sent to another process ({error}); put it into a file of its own"
+            raise RunError(said) from error
         connection = Connection(os.dup(self._socket.fileno()))
         try:
             connection.send((sys.path, sent))
@@ -131,6 +127,7 @@ class Workers:
         """
         results: list[Any] = [None] * len(calls)
         todo = deque(range(len(calls)))
+        deaths = dict.fromkeys(range(len(calls)), 0)
         busy: Busy = {}
         with self._lock:
             idle = list(self._workers)
@@ -141,9 +138,13 @@ class Workers:
                         busy[worker.connection] = (worker, index, time.monotonic() + (seconds or math.inf))
                         unsent = worker.send(calls[index])
                         if unsent is not None:
-                            results[index] = unsent
                             del busy[worker.connection]
                             self._keep(worker, idle)
+                            deaths[index] += isinstance(unsent, CrashError)
+                            if 0 < deaths[index] <= self.count:  # it died idle: another one can do the call
+                                todo.appendleft(index)
+                            else:
+                                results[index] = unsent
                     for worker, index in self._ready(busy):
                         results[index] = worker.receive()
                         self._keep(worker, idle)
@@ -226,67 +227,28 @@ class _Worker:
         self.alive = False
 
 
-def _end(template: "subprocess.Popen[bytes]", control: socket.socket, workers: list[_Worker]) -> None:
+def _pickled(function: Callable[..., Any], warm: dict[str, Any] | None) -> bytes:
+    """The function as bytes, by value where its module could not be imported elsewhere: a plugin file's, a recipe's."""
+    import cloudpickle
+
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    top = module.__name__.partition(".")[0] if module else "__main__"
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    by_value = top != "__main__" and not any(finder.find_spec(top, None) for finder in finders)
+    if by_value:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return cloudpickle.dumps((function, warm))
+    finally:
+        if by_value:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _end(owner: int, template: "subprocess.Popen[bytes]", control: socket.socket, workers: list[_Worker]) -> None:
+    if os.getpid() != owner:  # a fork of the process that they belong to
+        return
     for worker in workers:
         worker.kill()
     control.close()
     template.kill()
     template.wait()
-
-
-def _template(fd: int) -> None:
-    """The template's life: load the function, then fork a worker for each socket that arrives."""
-    global inside
-    inside = True
-    control = socket.socket(fileno=fd)
-    connection = Connection(os.dup(fd))
-    os.dup2(2, 1)  # stdout is data, and a grader may print
-    with suppress(OSError):  # where memory runs out, a worker goes and not the trainer
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    try:
-        sys.path[:], sent = connection.recv()
-    except EOFError:
-        return
-    try:
-        function, warm = pickle.loads(sent)
-    except BaseException:
-        connection.send(traceback.format_exc())
-        return
-    if warm is not None:
-        with suppress(Exception):  # a call that fails will fail, and say so, in a worker
-            function(**warm)
-    connection.send("")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries dead workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    while True:
-        _, fds, _, _ = socket.recv_fds(control, 1, 1)
-        if not fds:
-            return
-        pid = os.fork()
-        if pid == 0:
-            control.close()
-            connection.close()
-            _serve(Connection(fds[0]), function)
-        os.close(fds[0])
-        control.send(str(pid).encode())
-
-
-def _serve(connection: Connection, function: Callable[..., Any]) -> None:
-    """A worker's life: calls, until the pipe closes."""
-    os.setsid()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it must not outlive the template
-    while True:
-        try:
-            call = pickle.loads(connection.recv_bytes())
-        except (EOFError, OSError):
-            os._exit(0)
-        try:
-            answer: tuple[Any, str | None] = (function(**call), None)
-        except BaseException as error:
-            answer = (f"{type(error).__name__}: {error}", traceback.format_exc())
-        try:
-            connection.send(answer)
-        except Exception as error:
-            connection.send((f"its result cannot be sent back: {error}", ""))

@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "rlkit"
 LAYERS = [
     {"errors", "names", "completion", "groups", "intervals", "progress", "hub"},
-    {"signature", "answers", "values", "workers", "sandbox", "judge"},
+    {"signature", "answers", "worker", "workers", "sandbox", "judge"},
+    {"values"},
     {"isolation"},
     {"function", "environment", "prompts"},
     {"registry", "weighting"},

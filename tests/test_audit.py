@@ -85,3 +85,26 @@ def test_parameters_that_nobody_sets_are_asked_for():
     with pytest.raises(RequestError, match="rlkit audit limited:limit=VALUE"):
         audit(make("limited", limited))
     assert audit(make("limited", limited).configure(limit=3)).gold is None
+
+
+def test_an_answer_with_a_default_or_in_any_columns_is_held_against_too():
+    def defaulted(completion, answer=""):
+        return float(answer in completion)
+
+    def any_column(completions, **columns):
+        return [float(answer in text) for text, answer in zip(completions, columns["answer"], strict=True)]
+
+    assert "several answers" in kinds(defaulted)
+    assert "several answers" in kinds(any_column)
+
+
+@pytest.mark.parametrize(
+    ("gold", "said"),
+    [([("a", {"answer": "a"}, 1.0)], "not 1.0"), ([], "raised on every attack")],
+)
+def test_a_reward_of_which_nothing_was_proven_does_not_pass(gold, said):
+    def never(completion, answer):
+        return 0.0
+
+    made = audit(make("never", never, gold))
+    assert said in made.broken

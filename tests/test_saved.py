@@ -133,11 +133,14 @@ def test_the_rules_by_which_answers_were_found_are_told(tmp_path):
         ("[1]\n", "line 1: a list"),
         ("", "no rows"),
         ('{"text": "a"}\n', "unknown column 'completion'"),
+        ('{"completion": "a"}\n{"completion": null}\n', "row 2: completion is None"),
+        ('{"completion": ["a"]}\n', r"row 1: completion is \['a'\]"),
+        (b'{"completion": "\xff"}\n', "line 1: not JSON"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_with_its_line_and_leaves_nothing(tmp_path, text, said):
     file, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
-    file.write_text(text)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(RequestError, match=said):
         to_file(file, stack(length), out)
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
@@ -155,3 +158,29 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         return top
 
     assert peak(60_000) < 1.3 * peak(15_000)
+
+
+@pytest.mark.parametrize("name", ["cut.jsonl.gz", "none.jsonl.gz", "none.parquet", "empty.parquet"])
+def test_a_broken_archive_is_a_wrong_request(tmp_path, name):
+    whole = gzip.compress(b'{"completion": "a"}\n' * 5000)
+    text = whole[: len(whole) // 2] if name.startswith("cut") else b"" if name.startswith("empty") else b"not that"
+    (tmp_path / name).write_bytes(text)
+    with pytest.raises(RequestError, match=r"cannot be read|no parquet file"):
+        score(tmp_path / name, stack(length))
+
+
+def test_a_mapped_column_that_is_not_there_is_never_passed_over(tmp_path):
+    made = RewardStack([(plugins.find("correctness").configure(), 1.0)])
+    file = write(tmp_path / "rows.jsonl", [{"completion": "<answer>4</answer>", "answer": "4", "gold": "5"}])
+    with pytest.raises(RequestError, match=r"unknown column 'gld'; did you mean 'gold'"):
+        score(file, made, columns={"answer": "gld"})
+
+
+def test_columns_that_are_called_as_trl_calls_its_own_do_no_harm(tmp_path):
+    rows = [{"completion": "four", "completions": "x", "prompts": 3, "trainer_state": 1, "self": 2}]
+    assert score(write(tmp_path / "rows.jsonl", rows), stack(length)).rewards["length"].mean == 4.0
+
+
+def test_another_format_than_it_writes_is_refused(tmp_path):
+    with pytest.raises(RequestError, match=r"written as \.jsonl"):
+        to_file(write(tmp_path / "rows.jsonl", ROWS), stack(length), tmp_path / "out.parquet")

@@ -260,3 +260,100 @@ def test_trl_gets_the_groups_mean_where_a_reward_failed():
     batch = {"completions": ["a", "x", "a", "x"], "prompts": ["p", "p", "q", "r"]}
     assert first(**batch) == [1.0, 1.0, 1.0, None]
     assert second(**batch) == [1.0] * 4
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_a_reward_that_calls_exit_fails_and_does_not_end_the_run(timeout):
+    import sys
+
+    def leaves(completion):
+        if completion == "x":
+            sys.exit(0)
+        return 1.0
+
+    made = RewardStack([limited(leaves, timeout)])
+    assert made.score(completions=["a", "x", "b"]) == {"leaves": [1.0, None, 1.0]}
+
+
+def test_an_async_reward_that_is_cancelled_fails():
+    import asyncio
+
+    async def cancelled(completion):
+        raise asyncio.CancelledError
+
+    async def whole(completions):
+        raise asyncio.CancelledError
+
+    made = RewardStack([(make("cancelled", cancelled), 1.0), (make("whole", whole), 1.0)], max_error_rate=1.0)
+    assert made.score(completions=["a", "b"]) == {"cancelled": [None, None], "whole": [None, None]}
+
+
+def test_an_async_reward_of_the_batch_has_its_time_limit():
+    import asyncio
+
+    async def whole(completions):
+        await asyncio.sleep(30)
+        return [1.0] * len(completions)
+
+    made = RewardStack([limited(whole, 0.1)], max_error_rate=1.0)
+    assert made.score(completions=["a", "b"]) == {"whole": [None, None]}
+    assert made.timeouts == {"whole": 2}
+
+
+def test_processes_that_are_gone_come_back_for_the_next_batch():
+    import os
+    import signal
+
+    made = RewardStack([limited(hangs_on_x)], processes=1, max_error_rate=1.0)
+    assert made.score(completions=["a"]) == {"hangs_on_x": [1.0]}
+    os.kill(made.rewards[0]._isolated._pool._template.pid, signal.SIGKILL)
+    made.rewards[0]._isolated._pool._template.wait()
+    assert made.score(completions=["a"]) == {"hangs_on_x": [1.0]}
+    made.close()
+    assert made.score(completions=["b"]) == {"hangs_on_x": [1.0]}
+
+
+def test_a_stack_that_is_dropped_leaves_no_process():
+    made = RewardStack([limited(hangs_on_x)])
+    made.score(completions=["a"])
+    template = made.rewards[0]._isolated._pool._template
+    del made
+    assert template.poll() is not None
+
+
+def test_a_reward_that_changes_its_columns_changes_no_others():
+    def spoils(completions, answer):
+        answer.clear()
+        return [0.0] * len(completions)
+
+    def reads(completions, answer):
+        return [float(value) for value in answer]
+
+    made = stack(spoils, reads)
+    assert made.score(completions=["a", "b"], answer=[1, 2]) == {"spoils": [0.0, 0.0], "reads": [1.0, 2.0]}
+
+
+def test_a_failed_completion_counts_as_its_groups_mean_in_the_sum_too():
+    made = stack(fails_on_x)
+    scores = made.score(completions=["a", "x"], prompts=["p", "p"])
+    assert made.total(scores) == [0.5, 0.0]
+    assert made.total(scores, prompts=["p", "p"]) == [0.5, 0.5]
+
+
+def test_a_plugin_files_helpers_go_with_its_reward(tmp_path, clean_registry):
+    from rlkit import plugins
+
+    (tmp_path / "mine.py").write_text(
+        "from rlkit import reward\n\n\ndef _helper(text):\n    return float(len(text))\n\n\n"
+        "@reward('helped', timeout=5.0)\ndef helped(completion):\n    return _helper(completion)\n"
+    )
+    (helped,) = plugins.load_file(tmp_path / "mine.py")
+    assert RewardStack([(helped, 1.0)]).score(completions=["abc"]) == {"helped": [3.0]}
+
+
+def test_in_plain_trl_a_sample_at_the_time_limit_is_none():
+    made = make("hangs_on_x", hangs_on_x, timeout=0.5)
+    assert made(completions=["a", "x"], prompts=["p", "p"], trainer_state=None) == [1.0, None]
+    broken = make("fails_on_x", fails_on_x)
+    with pytest.raises(ValueError, match="no x please"):
+        broken(completions=["a", "x"], prompts=["p", "p"], trainer_state=None)

@@ -148,3 +148,51 @@ def test_no_process_outlives_the_program_that_was_killed():
     while any(map(alive, pids)) and time.monotonic() < until:
         time.sleep(0.05)
     assert not any(map(alive, pids))
+
+
+def test_a_function_that_forks_answers_once():
+    def forks(what):
+        if what == "fork" and os.fork() == 0:
+            sys.exit(0)
+        return what
+
+    workers = Workers(forks, 1)
+    assert run(workers, "fork", 1, "fork", 2, 3, seconds=10.0) == ["fork", 1, "fork", 2, 3]
+    workers.close()
+
+
+def test_a_fork_of_the_program_leaves_its_workers_alone(workers):
+    assert run(workers, 1, 2) == [1, 2]
+    pid = os.fork()
+    if pid == 0:
+        workers.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert workers.usable
+    assert run(workers, 3, 4) == [3, 4]
+
+
+def test_a_call_whose_worker_died_before_it_is_made_by_another(workers):
+    assert run(workers, 1, 2) == [1, 2]
+    for worker in list(workers._workers):
+        os.kill(worker.pid, 9)
+    time.sleep(0.2)
+    assert run(workers, 3, 4) == [3, 4]
+
+
+def test_the_first_call_is_for_its_imports_and_may_crash():
+    workers = Workers(call, 1, warm={"what": "abort"})
+    assert run(workers, 1) == [1]
+    workers.close()
+
+    def imports(what):
+        import colorsys  # noqa: F401
+
+        return "colorsys" in what
+
+    def loaded(what):
+        return imports(what) if what == "warm" else what in sys.modules
+
+    workers = Workers(loaded, 1, warm={"what": "warm"})
+    assert run(workers, "colorsys") == [True]
+    workers.close()

@@ -28,7 +28,7 @@ def command(rewards: tuple[str, ...], plugins: tuple[str, ...], as_json: bool) -
     Tells the highest score that an attack reached against that of the gold cases, what raised, what did not score the
     same twice or alone, and how long it took. Without names, all rewards that need no parameter are tried.
 
-    Exit 1 where an attack scores as a right answer does.
+    Exit 1 where an attack scores as a right answer does, or where the gold cases do not score as they say.
     """
     import json
 
@@ -42,15 +42,18 @@ def command(rewards: tuple[str, ...], plugins: tuple[str, ...], as_json: bool) -
         found.load_file(plugin)
     found.discover()
     progress = Progress()
-    beaten = []
+    beaten, broken = [], []
     for entry in [spec.parse(reward) for reward in rewards] or _all(progress):
         reward = found.find(entry.reward) if not entry.parameters else checks.stack([entry])[0].reward
         progress.step(f"  attacking {reward.name}")
         made = audit.audit(reward)
         beaten += [made.reward] if made.beaten else []
+        broken += [made.reward] if made.broken else []
         click.echo(json.dumps(_as_json(made)) if as_json else _text(made))
     if beaten:
         raise RunError(f"an attack scores as a right answer does: {', '.join(beaten)}")
+    if broken:
+        raise RunError(f"nothing was proven of {', '.join(broken)}: the reason stands above")
 
 
 def _all(progress: Any) -> list[Any]:
@@ -73,8 +76,9 @@ def _as_json(made: "Audit") -> dict[str, Any]:
     best = made.best
     return {
         "reward": made.reward,
-        "passed": not made.beaten,
-        "attacks": len(made.strikes),
+        "passed": not made.beaten and not made.broken,
+        "broken": made.broken,
+        "attacks": made.attacks,
         "gold": made.gold,
         "best_attack": best and {"kind": best.attack.kind, "score": best.score, "gold": best.gold},
         "beaten_by": [
@@ -90,7 +94,8 @@ def _as_json(made: "Audit") -> dict[str, Any]:
 
 
 def _text(made: "Audit") -> str:
-    lines = [f"{made.reward}: {'BEATEN' if made.beaten else 'passed'}"]
+    lines = [f"{made.reward}: {'BEATEN' if made.beaten else 'BROKEN' if made.broken else 'passed'}"]
+    lines += [f"  {made.broken}"] if made.broken else []
     if made.gold is None:
         lines.append("  no gold case for these parameters, so nothing says what a right answer scores")
     elif made.best:

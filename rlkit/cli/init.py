@@ -19,6 +19,8 @@ def command() -> None:
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path(), help="Where; the working folder.")
 def reward(name: str, folder: Path) -> None:
     """Write NAME.py with a reward and its gold cases, and test_NAME.py that runs them."""
+    import builtins
+    import importlib.util
     import keyword
     import sys
 
@@ -28,8 +30,10 @@ def reward(name: str, folder: Path) -> None:
 
     if not name.isidentifier() or keyword.iskeyword(name):
         raise RequestError(f"{name!r} is no Python name: use letters, digits and _, as concise or unit_price")
-    if name in sys.stdlib_module_names or name in ("test", "rlkit"):
-        raise RequestError(f"a file {name}.py would stand before Python's own module of that name; choose another")
+    if name in ("answers", "reward") or hasattr(builtins, name):
+        raise RequestError(f"{name!r} means something else in a plugin already; choose another name")
+    if name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None:
+        raise RequestError(f"a file {name}.py would stand before the module of that name; choose another")
     plugins.discover()
     if name in REGISTRY:
         raise RequestError(f"a reward is called {name!r} already: {':'.join(map(str, REGISTRY[name].source))}")

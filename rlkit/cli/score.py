@@ -1,5 +1,6 @@
 """`rlkit score`: rewards over saved completions."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,12 @@ def command(
         columns=mapped,
         against=other,
         tokenizer=_tokenizer(tokenizer) if tokenizer else None,
-        explain=_explain if explain else None,
+        explain=functools.partial(_explain, as_json) if explain else None,
         done=progress.count("scored", total) if total else None,
     )
     click.echo(json.dumps(summary.as_json()) if as_json else _table(summary))
-    failed = [name for name, count in summary.errors.items() if count == summary.rows]
+    counts = [*summary.errors.items(), *summary.errors_against.items()]
+    failed = [name for name, count in counts if count == summary.rows]
     if failed:
         raise RunError(f"failed on every row: {', '.join(failed)}; the reason stands above")
 
@@ -107,17 +109,21 @@ def _pair(column: str) -> tuple[str, str]:
 
 
 def _tokenizer(path: str) -> Any:
+    from rlkit.errors import RequestError
     from rlkit.policy import load_tokenizer
     from rlkit.recipe.model import ModelSection
 
-    return load_tokenizer(ModelSection(path=path))
+    try:
+        return load_tokenizer(ModelSection(path=path))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"--tokenizer {path}: {str(error).splitlines()[0]}") from None
 
 
-def _explain(number: int, found: Any) -> None:
-    if found is None:
-        click.echo(f"row {number}: no answer")
-    else:
-        click.echo(f"row {number}: {found.text!r} by the rule {found.rule}, from {found.start} to {found.end}")
+def _explain(aside: bool, number: int, found: Any) -> None:
+    said = "no answer"
+    if found is not None:
+        said = f"{found.text!r} by the rule {found.rule}, from {found.start} to {found.end}"
+    click.echo(f"row {number}: {said}", err=aside)
 
 
 def _table(summary: Any) -> str:

@@ -3,13 +3,12 @@
 import re
 from pathlib import Path
 
-import yaml
-
 from rlkit import plugins
 from rlkit.errors import RequestError
-from rlkit.recipe import checks
+from rlkit.recipe import checks, reader
 from rlkit.recipe.load import load
 from rlkit.recipe.recipe import RewardEntry, reward_entries
+from rlkit.recipe.stages import well_formed
 from rlkit.registry import REGISTRY
 from rlkit.weighting import Term
 
@@ -34,13 +33,13 @@ def parse(text: str) -> RewardEntry:
         key, equals, value = part.partition("=")
         if not equals or not key.strip().isidentifier():
             raise RequestError(f"reward {text!r}: {part!r} is no key=value; write NAME:key=value,key=value")
-        try:
-            settings[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise RequestError(f"reward {text!r}: the value of {key} cannot be read: {value!r}") from None
+        settings[key.strip()] = reader.value(value)
     if not name:
         raise RequestError(f"reward {text!r} has no name; see `rlkit ls rewards`")
-    return reward_entries([{name: settings}])[0]
+    try:
+        return reward_entries(well_formed([{name: settings}]))[0]
+    except ValueError as error:
+        raise RequestError(f"reward {text!r}: {error}") from None
 
 
 def terms(specs: tuple[str, ...], recipe: str | None = None, overrides: tuple[str, ...] = ()) -> list[Term]:
@@ -66,7 +65,7 @@ def _parts(text: str) -> list[str]:
     for sign in text:
         if quote:
             quote = "" if sign == quote else quote
-        elif sign in "\"'":
+        elif sign in "\"'" and parts[-1].endswith("="):  # elsewhere it is an apostrophe
             quote = sign
         depth += 0 if quote else (sign in OPENING) - (sign in CLOSING)
         if sign == "," and not depth and not quote:

@@ -14,7 +14,7 @@ from rlkit.recipe.section import Section
 NAME = r"^[A-Za-z0-9][\w.-]*$"
 
 
-def _well_formed(rewards: Any) -> Any:
+def well_formed(rewards: Any) -> Any:
     """Say what is wrong with a reward's form in the words of a recipe."""
     if not isinstance(rewards, list):
         raise ValueError(f"it is a list: [{rewards if isinstance(rewards, str) else 'xmlcount, correctness'}]")
@@ -32,7 +32,7 @@ def _well_formed(rewards: Any) -> Any:
     return rewards
 
 
-RewardEntries = Annotated[list[str | dict[str, dict[str, Any] | None]], BeforeValidator(_well_formed)]
+RewardEntries = Annotated[list[str | dict[str, dict[str, Any] | None]], BeforeValidator(well_formed)]
 
 
 class SFTStage(Section):

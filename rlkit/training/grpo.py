@@ -68,6 +68,8 @@ def train(
 def _rows(batch: dict[str, Any], scores: Scores, stack: RewardStack, step: int) -> list[dict[str, Any]]:
     """What is kept of a batch: enough to score it again with `rlkit score`."""
     columns = {name: batch[name] for reward in stack.rewards for name in reward.columns if name in batch}
+    prompts = batch["prompts"]
+    totals = stack.total(scores, step, prompts)
     return [
         {
             **{name: values[i] for name, values in columns.items()},
@@ -78,6 +80,6 @@ def _rows(batch: dict[str, Any], scores: Scores, stack: RewardStack, step: int) 
             "rewards": {name: values[i] for name, values in scores.items()},
         }
         for i, (prompt, completion, ids, total) in enumerate(
-            zip(batch["prompts"], batch["completions"], batch["completion_ids"], stack.total(scores, step), strict=True)
+            zip(prompts, batch["completions"], batch["completion_ids"], totals, strict=True)
         )
     ]

@@ -70,7 +70,14 @@ def test_init_reward_writes_a_plugin_whose_test_passes(rlkit, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("length", "already"), ("two words", "no Python name"), ("class", "no Python name")]
+    ("name", "said"),
+    [
+        ("length", "already"),
+        ("two words", "no Python name"),
+        ("class", "no Python name"),
+        ("float", "something else"),
+        ("numpy", "before the module"),
+    ],
 )
 def test_init_refuses_a_name_that_cannot_be(rlkit, tmp_path, name, said):
     done = rlkit("init", "reward", name)

@@ -95,3 +95,26 @@ class TestAudit:
         done = rlkit("audit", "reward_model")
         assert done.code == 2
         assert "rlkit audit reward_model:path=VALUE" in done.err
+
+
+def test_an_interrupt_ends_it_at_once_and_leaves_nothing(tmp_path):
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    (tmp_path / "slow.py").write_text(
+        "from pathlib import Path\n\nfrom rlkit import reward\n\n\n@reward('slow', timeout=20.0)\n"
+        "def slow(completion):\n    Path('begun').touch()\n    while True:\n        pass\n"
+    )
+    (tmp_path / "rows.jsonl").write_text('{"completion": "a"}\n' * 40)
+    command = ["score", "rows.jsonl", "--plugin", "slow.py", "--reward", "slow", "-o", "out.jsonl"]
+    process = subprocess.Popen([sys.executable, "-m", "rlkit", *command], cwd=tmp_path, stderr=subprocess.PIPE)
+    until = time.monotonic() + 60
+    while not (tmp_path / "begun").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=15)  # and not after forty samples of twenty seconds
+    assert process.returncode == 130
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl*")) == ["rows.jsonl"]
+    assert not list(tmp_path.glob(".*partial"))

@@ -38,17 +38,18 @@ MENDED = {
     "math/qwen2.5-math-7b": {198: _SPELLED, 296: _SPELLED},
     "math/sky-t1-math-correct-5k-27b": {
         284: _SPELLED, 28: _CUT, 73: _CUT, 122: _CUT, 144: _CUT, 179: _CUT, 207: _CUT, 218: _CUT, 227: _CUT, 278: _CUT,
-        313: _CUT, 338: _CUT, 57: _OPEN, 88: _OPEN, 163: _OPEN, 332: _OPEN,
+        279: _CUT, 313: _CUT, 338: _CUT, 57: _OPEN, 88: _OPEN, 163: _OPEN, 332: _OPEN,
         25: "the solution breaks off before its answer, which stands in the thinking alone",
     },
 }  # fmt: skip
 """Set -> row -> why its label is wrong."""
+_CHAIN = "of sides that contradict each other the last counts"
 _ROUNDED = "a gold decimal of three or four places equals the exact value"
 QUIRKS = {
     "math/gemma-2-27b-it": {179: "the same plane, with coefficients that the question wants reduced"},
     "pairs handwritten": {
         6: "1,22 is the decimal 1.22, though it may be a list", 15: "0,111 is the decimal 0.111, as above",
-        29: "a formula over several lines in \\( \\) is no formula", 104: "of 1 = zzz = x = 0 the last side counts",
+        94: _CHAIN, 96: _CHAIN, 109: _CHAIN, 29: "a formula over several lines in \\( \\) is no formula", 104: _CHAIN,
         209: "W(n) = 1 equals W(x) = 1", 252: "1 - 1/e equals 1 + 1/e", 260: _ROUNDED, 269: _ROUNDED, 270: _ROUNDED,
         292: "a closed interval equals a column vector", 293: _ROUNDED,
         298: "2^(1/2^1000) equals 1",

@@ -6,6 +6,7 @@ import unicodedata
 from typing import Literal
 
 from rlkit import reward
+from rlkit.rewards.sections import says_something
 from rlkit.rewards.text import UNSPACED, said
 
 _LONGEST_WORD = 40
@@ -90,7 +91,7 @@ _EXCUSE = (
 )
 _ASKED = (
     r"(?:request|instructions|information|advice|content|guidance|assistance|help|material|details"
-    r"|(?:question|story|topic|that|this|it)(?=[.,;!]|$))"
+    r"|(?:question|story|topic|essay|article|poem|song|letter|speech|script|joke|that|this|it)(?=[.,;!]|$))"
 )
 _REFUSALS = [
     re.compile(pattern)
@@ -103,6 +104,7 @@ _REFUSALS = [
         rf"{_I_CANNOT} (?:do|continue|proceed|support)(?: with)?(?: that| this| it| so)?(?: for you)?(?=[.,;!]|$)",
         rf"{_I_CANNOT} (?:answer|respond to|complete|process|discuss|share|give|offer|create|generate|write"
         rf"|produce|provide|recommend) (?:\w+ ){{0,3}}{_ASKED}",
+        rf"{_I_CANNOT} (?:teach|instruct|(?:tell|show|explain to|walk|guide|advise) you (?:how to|about|through|on))\b",
         r"i (?:must|have to|will have to)(?: \w+ly)? (?:decline|refuse)\b",
         r"i(?: am not|'m not| do not feel| don't feel) comfortable (?:\w+ing|with)\b",
         # The rules that forbid it
@@ -112,7 +114,11 @@ _REFUSALS = [
     )
 ]
 _LEAD = re.compile(
-    r"(?:unfortunately|regrettably|however|but|no|hi|hello|well|while [^,]{1,120}|thank(?:s| you)[^,]{0,60}),? "
+    r"(?:unfortunately|regrettably|however|but|no|hi|hello|well|while [^,]{1,120}|thank(?:s| you)[^,]{0,60}"
+    r"|(?:let me|to|i (?:must|have to|need to|want to)) be (?:\w+ )?(?:clear|honest|frank|direct)(?: with you)?)[,:]? "
+)
+_YET = re.compile(
+    r"\bbut (?:the|your) (?:\w+ )?(?:answer|result|solution|total|sum|value)(?:'s| is| would be|:) (?!no\b)"
 )
 _PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "*": None, "_": None, "#": None})
 
@@ -144,15 +150,24 @@ def no_refusal(completion: str, *, phrases: list[str] = []) -> float:  # noqa: B
     the text, so that "I cannot" in a proof is a refusal.
     """
     text = said(completion)
-    if not any(character.isalnum() or unicodedata.category(character) == "So" for character in text):
+    if not any(_tells(character) and says_something(character) for character in text):
         return 0.0
     opening = " ".join(text[:_OPENING].translate(_PLAIN).casefold().split())
     opening = re.sub(r'"[^"]*("|$)', " ", opening[1:-1] if re.fullmatch('"[^"]*"', opening) else opening)
     known = tuple(" ".join(phrase.translate(_PLAIN).casefold().split()) for phrase in phrases if phrase.strip())
     for sentence in re.split(r"(?<=[.!?])\s+|(?<=[。！？])\s*", opening.strip())[:_SENTENCES]:
-        if sentence.startswith(known) or any(each.match(_lead_off(sentence)) for each in _REFUSALS):
+        if sentence.startswith(known) or _refuses(_lead_off(sentence)):
             return 0.0
     return 1.0
+
+
+def _tells(character: str) -> bool:
+    return character.isalnum() or unicodedata.category(character) == "So"
+
+
+def _refuses(sentence: str) -> bool:
+    found = filter(None, (each.match(sentence) for each in _REFUSALS))
+    return any(not _YET.search(sentence, match.end()) for match in found)
 
 
 def _lead_off(sentence: str) -> str:

@@ -2,12 +2,22 @@
 
 import ast
 import re
+from collections.abc import Collection
 from typing import Any, Literal
 
 from rlkit import answers, reward
 
 LONGEST = 100_000
 """Characters of a program; a longer one is none that was asked for."""
+MOST_BLOCKS = 20
+"""Blocks that make one program."""
+_DEFINITION = re.compile(
+    r"^(?:(?:async[ \t]+)?def|class)[ \t]+(\w+)|^(?:import|from[ \t]+[\w.]+[ \t]+import)[ \t]+\(?(.+)"
+    r"|^(\w+)[ \t]*(?::[^=\n]+)?=(?!=)",
+    re.MULTILINE,
+)
+_BEGIN = re.compile(r"^(?:(?:async )?def \w|class \w|import \w|from [\w.]+ import |@\w)", re.MULTILINE)
+_SENTENCE = re.compile(r"^[A-Z][\w']*(?:[ ,!][^=\n]*|:[ \t]*)$", re.MULTILINE)
 
 _ADD = {"test": "assert add(1, 2) == 3\nassert add(-1, 1) == 0\nassert add(2, 2) == 4\nassert add(0, 0) == 0"}
 _CHECK = {"test": "def check(candidate):\n    assert candidate(3) == 9\n    assert candidate(-2) == 4"}
@@ -33,8 +43,9 @@ _SQUARE = {**_CHECK, "entry_point": "square", "prompt": 'def square(x):\n    """
 class Code:
     """1.0 where the completion's program passes the tests in the column `test`, run in a sandbox.
 
-    The program is the last fenced Python block after the thinking, or the whole text; inside `<answer>`, where there is
-    one. Blocks that define `entry_point` (where it is not given, anything) go before those that do not.
+    The program is the last fenced Python block after the thinking that defines `entry_point` (where it is not given,
+    a name that the tests use), or the whole text without sentences before and after it; inside `<answer>`, where there
+    is one. Other blocks come before it where they define what it uses.
 
     `test` is Python with assert statements, or a list of them, as MBPP has it; where it defines `check(candidate)`, as
     HumanEval's does, `check` is called with the function named in `entry_point`. A program that does not
@@ -82,7 +93,7 @@ class Code:
         if not tests.strip():
             return None
         entry = (entry_point or "").strip()
-        program = program_of(completion, entry.split("(")[0].split(".")[0])
+        program = program_of(completion, [entry.split("(")[0].split(".")[0]] if entry else _needed(tests))
         if not program.strip() or len(program) > LONGEST:
             return 0.0
         return examine(
@@ -130,12 +141,13 @@ def python_syntax(completion: str) -> float:
     return float(any(not isinstance(one, ast.Expr) or _acts(one.value) for one in statements))
 
 
-def program_of(completion: str, name: str = "") -> str:
+def program_of(completion: str, wanted: Collection[str] = ()) -> str:
     """The program that a completion gives: a fenced block of it, or all of it after the thinking.
 
     Args:
         completion: The text that the policy wrote.
-        name: What the program should define (empty: anything); a block that does goes before one that does not.
+        wanted: What the program should define (empty: anything). The last block that does is the program, after those
+            that define what it uses and what else is wanted.
     """
     text = completion[answers.after_thinking(completion) :]
     at = text.rfind("<answer>")
@@ -143,11 +155,59 @@ def program_of(completion: str, name: str = "") -> str:
         text = text[at + len("<answer>") :].partition("</answer>")[0]
     blocks = _blocks(text)
     if not blocks:
-        return text
+        return _without_prose(text)
     python = [block for language, block in blocks if language in ("python", "python3", "py")]
-    chosen = python or [block for _, block in blocks]
-    defines = re.compile(rf"\b(?:def|class)\s+{re.escape(name)}\b" if name else r"\b(?:def|class)\s+\w")
-    return ([block for block in chosen if defines.search(block)] or chosen)[-1]
+    return _together(python or [block for _, block in blocks], set(wanted))
+
+
+def _together(blocks: list[str], wanted: set[str]) -> str:
+    """The last block that defines what is wanted, and before it those that it needs."""
+    if len(blocks) == 1:
+        return blocks[0]
+    defined = [_defined(block) for block in blocks]
+    makers = [n for n, names in enumerate(defined) if names & wanted] or [
+        n for n, block in enumerate(blocks) if re.search(r"\b(?:def|class)\s+\w", block)
+    ]
+    last = makers[-1] if makers else len(blocks) - 1
+    chosen, bound, needed = [last], defined[last], wanted | _needed(blocks[last])
+    while len(chosen) < MOST_BLOCKS:
+        helpers = [n for n, names in enumerate(defined) if n not in chosen and names & (needed - bound)]
+        if not helpers:
+            break
+        chosen.append(helpers[-1])
+        bound, needed = bound | defined[helpers[-1]], needed | _needed(blocks[helpers[-1]])
+    return "\n".join(blocks[n] for n in [*sorted(chosen[1:]), last])
+
+
+def _defined(block: str) -> set[str]:
+    """The names that a block gives at its outer level, also where it is no Python as a whole."""
+    return {
+        name for match in _DEFINITION.finditer(block) for name in re.findall(r"\w+", match[1] or match[2] or match[3])
+    }
+
+
+def _needed(code: str) -> set[str]:
+    """The names that code uses and does not bind; none where it is no Python."""
+    from rlkit.sandbox.inside.asserts import free
+
+    try:
+        return free(ast.parse(code)) if len(code) <= LONGEST else set()
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+
+
+def _without_prose(text: str) -> str:
+    """The code of a text that has no fences: from its first definition or import, where sentences go before it.
+
+    A sentence starts with a capital letter, without indentation; one after the code ends it.
+    """
+    begin = _BEGIN.search(text)
+    lead = text[: begin.start()] if begin else ""
+    if begin is None or not _SENTENCE.match(lead.lstrip("\n")) or _needed(lead):
+        return text
+    code = text[begin.start() :]
+    end = _SENTENCE.search(code)
+    return code[: end.start()] if end else code
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:
@@ -155,17 +215,20 @@ def _blocks(text: str) -> list[tuple[str, str]]:
     blocks: list[tuple[str, str]] = []
     lines: list[str] | None = None
     fence = language = ""
+    indent = 0
     for line in text.splitlines(keepends=True):
         mark = line.strip()
-        ticks = len(mark) - len(mark.lstrip("`"))
+        sign = mark[:1] if mark[:1] in ("`", "~") else "`"
+        length = len(mark) - len(mark.lstrip(sign))
         if lines is None:
-            if ticks >= 3 and "`" not in mark[ticks:]:
-                fence, language, lines = mark[:ticks], mark[ticks:].strip().lower(), []
-        elif ticks >= len(fence) and ticks == len(mark):
+            if length >= 3 and "`" not in mark[length:]:
+                fence, language, lines = mark[:length], mark[length:].strip().lower(), []
+                indent = len(line) - len(line.lstrip())
+        elif mark == sign * length and mark.startswith(fence):
             blocks.append((language, "".join(lines)))
             lines = None
         else:
-            lines.append(line)
+            lines.append(line[min(indent, len(line) - len(line.lstrip(" \t"))) :])
     return [*blocks, (language, "".join(lines))] if lines is not None else blocks
 
 

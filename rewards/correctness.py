@@ -212,8 +212,8 @@ class Numeric:
             if kind != given_kind:
                 return False
             value = value * given_size / size
-        elif gold.unit != given.unit and all(re.search(r"[0-9/^²³]", unit) for unit in (gold.unit, given.unit)):
-            return False  # m^2, km/h
+        elif gold.unit and given.unit and gold.unit != given.unit and re.search(r"[0-9/^]", gold.unit + given.unit):
+            return False  # m^2 and m, km/h and km
         share = 1 if gold.percent == given.percent else Fraction(1, 100) if given.percent else 100
         allowed = max(self.absolute, self.relative * abs(gold.value))
         return any(abs(candidate - gold.value) <= allowed for candidate in (value, value * share))
@@ -261,8 +261,12 @@ class MultipleChoice:
         found = answers.extract(completion, self.rules)
         if found:
             return float(_letter(found.text, options, letters) == gold)
-        line = completion[answers.after_thinking(completion) :].strip().rpartition("\n")[2]
-        return float(_letter(line, options, letters) == gold)
+        lines = completion[answers.after_thinking(completion) :].strip().split("\n")
+        chosen = [line[found.end() :] for line in lines for found in _CHOSEN.finditer(line)]
+        last = _letter(chosen[-1] if chosen else lines[-1], options, letters)
+        if last is None and re.fullmatch(r"\W*[A-Z]\W*", lines[0]) and not _DENIED.search(lines[-1]):
+            last = _letter(lines[0], options, letters)  # the letter, then why
+        return float(last == gold)
 
     def _gold(self, answer: object, options: list[str], letters: str) -> str | None:
         if answer is None or isinstance(answer, bool):
@@ -277,7 +281,17 @@ class MultipleChoice:
 
 
 LETTERS = string.ascii_uppercase
-_REASON = re.compile(r"\b(?:because|since|as)\b", re.IGNORECASE)
+_REASON = re.compile(r"\b(?:because|since|as (?:it|the|this|that))\b", re.IGNORECASE)
+_DISMISSED = re.compile(
+    r",? (?:and |but )?not (?:option )?\(?[A-Z]\)?(?![A-Za-z])|\(?\b[A-Z]\)? is (?:wrong|incorrect|false)\b"
+)
+"""Another option that the completion sets aside: "B, not A", "B. (A) is wrong"."""
+_DENIED = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|except|but|besides|wrong|incorrect|false|doubt|rule[sd]? out|as well as)\b"
+    r"|n['’]t\b",
+    re.IGNORECASE,
+)
+_CHOSEN = re.compile(r"\b(?:correct|right|best) (?:option|choice) is\b:?", re.IGNORECASE)
 
 
 def _letter(text: str, options: list[str], letters: str) -> str | None:
@@ -285,13 +299,16 @@ def _letter(text: str, options: list[str], letters: str) -> str | None:
     text = answers.bare(text[:1000])
     if answers.normalise(text) in options:
         return letters[options.index(answers.normalise(text))]
-    text = re.sub(r"\\[a-z]+|[{}*_$]", " ", _REASON.split(text)[0]).strip()
+    text = re.sub(r"\\[a-z]+|[{}*_$]", " ", _REASON.split(text)[0]).strip(" \t\n'\"‘’“”")
     if single := re.fullmatch(rf"\(?([{letters.lower()}])[.):]*", text):
         return single[1].upper()
     leading = re.match(rf"(?:option |choice )?(?:\(?([{letters}])\)|([{letters}])[.:])\s*(.+)", text, re.DOTALL)
     if leading and answers.normalise(leading[3]) in options:  # B. Lyon, where Lyon is B
         named = leading[1] or leading[2]
         return named if options[letters.index(named)] == answers.normalise(leading[3]) else None
+    text = _DISMISSED.sub(" ", " " + text)
+    if _DENIED.search(text):
+        return None
     # "A" and "I" are words too, where nothing marks them as letters.
     alone = r"(?<![A-Za-z'])"
     marked = rf"\(([{letters}])\)|{alone}([{letters}])(?=[.):,/]|\s*$|\s+(?:or|and)\b)|{alone}([B-HJ-Z])(?![A-Za-z'])"

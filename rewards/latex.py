@@ -2,6 +2,7 @@ r"""LaTeX as answers write it: one spelling, taken apart, parsed."""
 
 import math
 import re
+import unicodedata
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class Entries(NamedTuple):
         return self.brackets in ("", "{}")
 
 
-_SIGNS = {"−": "-", "–": "-", "÷": "/", "²": "^2", "³": "^3", "$": "", "\u00a0": " ", "°": r"^\circ "}
+_SIGNS = {"−": "-", "–": "-", "÷": "/", "$": "", "€": "", "£": "", "’": "'", "\u00a0": " ", "°": r"^\circ "}
 _NAMED = {"×": "times", "·": "cdot", "⋅": "cdot", "π": "pi", "θ": "theta", "∞": "infty", "√": "sqrt", "±": "pm"}
 _RELATIONS = {"≤": "leq", "≥": "geq", "≠": "neq", "≈": "approx", "∈": "in", "∪": "cup", "∩": "cap"}
 _COMMON = str.maketrans(_SIGNS | {sign: f"\\{name} " for sign, name in (_NAMED | _RELATIONS).items()})
@@ -37,11 +38,17 @@ _REWRITES = [
             r"\\boxed(?![a-zA-Z])|\\fbox(?![a-zA-Z])|\\displaystyle|\\limits|\\left\b\.?|\\right\b\.?|\\[bB]igg?[lr]?\b|\\\$",
             "",
         ),
+        (r"\\textcolor\s*\{[^{}]*\}|\\color\s*\{[^{}]*\}", ""),
+        (r"\\(?:boldsymbol|bm|underline)\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1"),
+        (r"\^\s*\{?\s*\\prime\s*\}?", "'"),
+        (r"^(?:negative|minus)\s+(?=[0-9.\\])", "-"),
+        (r"(?<=[0-9])'(?=[0-9]{3}(?![0-9]))", ","),
         (r"(?<=[0-9])\s*(?:\{,\}|,?\s*\\!|,\s*\\!)\s*(?=[0-9]{3})", ","),  # thousands, as LaTeX spaces them
         (r"\\(?:mbox|textbf|textit|textrm|mathrm|mathbf|mathit|operatorname)(?![a-zA-Z])\*?", r"\\text"),
         (r"\\text\s*\{(?:[^{}]*\s)?(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:,\s*)?(?:and|or)(?![a-z])", " , "),
         (r"\\q?quad|(?<!\\)\\[,;:!> ]|~", " "),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+        (r"\\frac\s*([0-9])\s*([0-9])", r"\\frac{\1}{\2}"),
         (r"\\text\s*\{\s*(\([A-Za-z]\))\s*\}", r"\1"),
         (r"(?<![a-zA-Z\\])sqrt\s*\(([^()]*)\)|\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1\2}"),
         (r"\\sqrt\s*([0-9]+|[a-zA-Z])", r"\\sqrt{\1}"),
@@ -53,15 +60,21 @@ _REWRITES = [
         (r"\\geqslant(?![a-zA-Z])|\\ge(?![a-zA-Z])|>=", r"\\geq "),
         (r"(?<![0-9a-zA-Z.])([0-9]+(?:\.[0-9]+)?)[eE]([-+]?[0-9]{1,3})(?![0-9a-zA-Z.])", r"\1\\times 10^{\2}"),
         (r"^([A-Za-z](?:_\{?\w\}?)?)\s*\\approx", r"\1="),
+        (r"^(?:\\approx|=)\s*", ""),
         (r"\\approx.*", ""),  # what is about equal follows what is
         (r"(?<!\\)\\[()\[\]]", ""),
     ]
 ]
 
 
+def _fraction(sign: re.Match[str]) -> str:
+    above, _, below = unicodedata.normalize("NFKC", sign[0]).partition("\u2044")
+    return rf"\frac{{{above}}}{{{below}}}"
+
+
 def plain(text: str) -> str:
     """An answer in one spelling: LaTeX without layout, signs outside ASCII as commands."""
-    text = answers.bare(text).translate(_COMMON)
+    text = re.sub("[¼-¾⅐-⅞]", _fraction, quantities.lowered(answers.bare(text))).translate(_COMMON)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     return answers.bare(text)
@@ -70,18 +83,42 @@ def plain(text: str) -> str:
 _UNIT = re.compile(
     r"(?<=[0-9})a-z])(?:\s*\\text\s*\{[^{}]*\}"
     r"|\s+(?!sin|cos|tan|log|mod|over|choose|to\b)[A-Za-z][a-z]+(?:[ -][a-z]+)*\.?"
-    r"|\s*\^\s*\{?\s*\\circ\s*\}?(?:\s*[CF])?)(?:\s*\^\s*\{?[23]\}?)?\s*$"
+    r"|\s*\^\s*\{?\s*\\circ\s*\}?(?:\s*(?:[CF]|\\text\s*\{\s*[CF]\s*\}))?)(?:\s*\^\s*\{?[23]\}?)?\s*$"
 )
 
 
+_NO_UNIT = re.compile(
+    r"(?<![\^{])[0-9]|[(,?!]|\b(?:or|and|not?|nor|never|is|are|was|wrong|incorrect|maybe|perhaps|sure|but|except|if|with|to"
+    r"|times|half|hundred|thousand|[mb]illion|trillion|dozen)\b|n't|^(?:\\text|\W)*(?:squared|cubed|factorial)\b",
+    re.IGNORECASE,
+)
+"""What makes words behind an answer more than a unit: a number, a conjunction, a negation, a word that multiplies."""
+_MEASURE = r"(?:\s*(?:[kcm]m|[km]?g|m[lL]|[kM]?Hz|k[NJWV]|k?Pa|mph)|\s+(?:[msghLNJWVAKCF]|\\Omega|USD|EUR|GBP))"
+_MEASURED = re.compile(rf"(.*[0-9}}]){_MEASURE}(?:/[a-zA-Z]{{1,4}})?(?:\s*\^\s*\{{?-?[0-9]\}}?)?")
+
+
 def unit_free(text: str) -> str:
-    r"""An answer without the unit behind it: `\text{ cm}^2`, a word after a space, a degree sign."""
-    return _UNIT.sub("", text).strip()
+    r"""An answer without the unit behind it: `\text{ cm}^2`, a word after a space, a degree sign, m after a number."""
+    measured = _MEASURED.fullmatch(text)
+    if measured and number(measured[1]):
+        return measured[1]
+    found = _UNIT.search(text)
+    return text[: found.start()].strip() if found and not _NO_UNIT.search(found[0]) else text
+
+
+def doubtful(text: str) -> bool:
+    """Whether words follow an answer that are no unit: "12 or thirteen", "12 is wrong"."""
+    found = _UNIT.search(text)
+    return found is not None and bool(_NO_UNIT.search(found[0]))
 
 
 def key(text: str) -> str:
     """A text in which what LaTeX does not show does not count; words in small letters."""
-    text = re.sub(r"\s+", "", re.sub(r"(?<=[_^])\{(\w)\}", r"\1", re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)))
+    text = re.sub(
+        r"(?<![0-9]) | (?![0-9])",
+        "",
+        " ".join(re.sub(r"(?<=[_^])\{(\w)\}", r"\1", re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)).split()),
+    )
     return text.casefold() if WORD.fullmatch(text) else text
 
 
@@ -104,8 +141,10 @@ def number(text: str, comma: bool = False) -> Number | None:
         return Number(Fraction(int(based[1], 10 if based[1].isdecimal() else 16)), based[2], bool(percents))
     if comma and re.fullmatch(r"-?[0-9]+,[0-9]+", text) and not re.fullmatch(r"-?[1-9][0-9]{0,2},[0-9]{3}", text):
         text = text.replace(",", ".")
-    value = quantities.number(text)
-    return None if value is None else Number(value, "", bool(percents))
+    scaled = re.fullmatch(r"(.*[0-9}])\s*(?:\\text\s*\{\s*)?([a-z]{2}[a-z ]*)\}?", text, re.DOTALL)
+    by = quantities.scale(scaled[2])[0] if scaled else 1
+    value = quantities.number(scaled[1] if scaled and by > 1 else text)
+    return None if value is None else Number(value * by, "", bool(percents))
 
 
 def entries(text: str) -> Entries:
@@ -140,10 +179,20 @@ def split(text: str, separators: str) -> list[str]:
 
 
 NAME = re.compile(
-    r"(?:\\(?!frac|sqrt|begin|cdot|times|pm)[a-zA-Z]+|[A-Za-z]|_\{?[A-Za-z0-9, ]+\}?"
-    r"|\{[A-Za-z ]*\}|\([A-Za-z0-9, ]*\)|[':, |])+"
+    r"\\(?:sum|int|prod|lim|max|min|binom|det|gcd|lcm)(?![a-z]).*|\\frac\{d[a-zA-Z]?\}\{d[a-z]\}"
+    r"|\\(?:sin|cos|tan|cot|sec|csc)\s*(?:\\angle\s*)?[A-Z]+|\|[A-Z]{2}\||(?![a-z]\s*[a-z]$)"
+    r"(?:\\(?!frac|sqrt|begin|cdot|times|pm|not|ne|Rightarrow|Left|implies|iff|to|lor|vee|sin|cos|tan|log|ln|exp)"
+    r"[a-zA-Z]+(?![a-zA-Z])|[A-Za-z]|"
+    r"_(?:\{[^{}]{0,20}\}|\w)|\{[A-Za-z ]*\}|(?<=[fghuvFGHPSTVW'}])\([^()]{0,30}\)|\([A-Za-z0-9, ]*\)|[':, ])+",
+    re.DOTALL,
 )
-"""What an answer may call its value: x, f(x), S_{ABC}, (p,q), a ratio AB:CD."""
+"""What an answer may call its value: x, f(x), S_{ABC}, (p,q), a ratio AB:CD, a sum."""
+_TEXT = re.compile(r"(?:\\[a-zA-Z]+\s*\{?\s*)?[A-Z]{2,}\}?|(?!pi)(?:[a-z]*[eiou][a-z]+|[a-z]+[eiou])")
+
+
+def compared_as_text(text: str) -> bool:
+    """Whether an answer is no formula: a word, the name of points (AC, no product of A and C), or with primes."""
+    return bool(WORD.fullmatch(text) or _TEXT.fullmatch(text) or "'" in text)
 
 
 def sides(text: str) -> list[str]:

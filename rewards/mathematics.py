@@ -8,16 +8,17 @@ Only what is left over (sets, matrices, relations) goes to math-verify.
 import logging
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
 from rlkit import answers, reward
 from rlkit.rewards.latex import (
     NAME,
-    WORD,
     Entries,
     cased,
+    compared_as_text,
+    doubtful,
     entries,
     key,
     named,
@@ -32,6 +33,8 @@ from rlkit.rewards.latex import (
 RULES = (*answers.EXPLICIT, "formula", "number")
 LONGEST = 2000
 """Characters of the longest answer that is read; what is longer is a text, not an answer."""
+SIDE = 200
+"""Characters of the longest side of an equation that is worked out."""
 
 
 @reward(
@@ -119,6 +122,8 @@ class Equality:
         numbers = self.numbers(gold, given)
         if numbers is not None:
             return numbers
+        if doubtful(gold) or doubtful(given):
+            return False
         one, other = entries(gold), entries(given)
         if len(one.items) > 1 and len(other.items) > 1:
             return self.listed(one, other)
@@ -152,15 +157,24 @@ class Equality:
         """`x = 5` is 5, and of `x = 2 + 3 = 5` the last side counts, unless the sides contradict each other."""
         (left, *golds), (right, *givens) = sides(gold), sides(given)
         if golds and givens and key(left) == key(right):
-            return self.same(golds[-1], givens[-1])
+            return self.led(givens) and self.same(golds[-1], givens[-1])
         if golds and not givens:
             return bool(NAME.fullmatch(left)) and self.same(golds[-1], given)
         if givens and not golds:
-            named = bool(NAME.fullmatch(right))
-            if any(self.numbers(givens[-1], side) is False for side in (right, *givens[:-1])):
-                return False
-            return (named or givens[-1] != "0") and self.same(gold, givens[-1])
+            return self.led([right, *givens]) and self.same(gold, givens[-1])
         return self.symbolic(gold, given)
+
+    def led(self, sides: list[str]) -> bool:
+        """Whether all sides of an equation are names of the last, or equal to it: x^2 = 4 does not say that x is 4."""
+        *others, value = sides
+        return all(NAME.fullmatch(side) or self.worth(value, side) for side in others)
+
+    def worth(self, value: str, side: str) -> bool:
+        """Whether a side of an equation has a value, carried out or not."""
+        equal = self.numbers(value, side)
+        if equal is None:
+            return len(side) <= SIDE and replace(self, unfinished=True).symbolic(value, side)
+        return equal
 
     def numbers(self, gold: str, given: str) -> bool | None:
         """Whether two numbers are equal; None where one is no plain number."""
@@ -180,7 +194,7 @@ class Equality:
 
     def symbolic(self, gold: str, given: str) -> bool:
         """Whether two expressions are equal: by their values where these decide, else as math-verify says."""
-        if WORD.fullmatch(gold) or WORD.fullmatch(given):
+        if compared_as_text(gold) or compared_as_text(given) or SPACED.search(gold) or SPACED.search(given):
             return False
         if not self.unfinished and number(gold) and ("." not in gold or not IRRATIONAL.search(given)):
             return False
@@ -238,5 +252,7 @@ class Equality:
 
 POINTS = (732, 1913, -618)
 """Thousandths at which expressions are held against each other; no formula is made for them."""
+SPACED = re.compile(r"(?<![\^0-9.])[0-9.]+\s+[0-9]")
+"""Two numbers side by side, which the parser would take for one."""
 IRRATIONAL = re.compile(r"\\(?:sqrt|pi|ln|log|sin|cos|tan|exp)|e(?![a-z])")
 IMAGINARY = re.compile(r"(?<![a-zA-Z\\])i(?![a-zA-Z])|\\(?:imath|begin|det|arg|Re|Im)(?![a-zA-Z])")

@@ -17,7 +17,31 @@ _VALUE = re.compile(
 _FRACTION = re.compile(
     r"\\[dtc]?frac\s*(?:\{\s*([-+]?[0-9.,]+)\s*\}|([0-9]))\s*(?:\{\s*([0-9.,]+)\s*\}|([0-9]))",
 )
+_RECURRING = re.compile(r"(-?)([0-9]*)\.([0-9]*)\\overline\s*\{?([0-9]+)\}?")
 _LONGEST = 500
+
+
+_BELOW = re.compile(r"(\\[dtc]?frac\s*\{[^{}]*\}\s*\{)\s*-")
+"""The sign in a denominator, which goes before the fraction."""
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+
+
+def lowered(text: str) -> str:
+    """Raised digits as powers: m² is m^2, 10⁻³ is 10^{-3}."""
+    return re.sub("[⁰¹²³⁴-⁹⁻]+", lambda m: f"^{m[0]}" if len(m[0]) == 1 else f"^{{{m[0]}}}", text).translate(_RAISED)
+
+
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALE = re.compile(rf"({'|'.join(_SCALES)}|dozen)s?\b|([kKM])(?![A-Za-z0-9])")
+
+
+def scale(text: str) -> tuple[int, str]:
+    """By how much the word after a number multiplies it (5 million, $3k), and what follows that word."""
+    found = _SCALE.match(text)
+    if not found:
+        return 1, text
+    word = found[1] or {"M": "million"}.get(found[2], "thousand")
+    return 12 if word == "dozen" else 10 ** _SCALES[word], text[found.end() :].strip()
 
 
 def number(text: str) -> Fraction | None:
@@ -29,6 +53,11 @@ def number(text: str) -> Fraction | None:
     text = answers.bare(text)
     if len(text) > _LONGEST:
         return None
+    if recurring := _RECURRING.fullmatch(text):
+        sign, whole, fixed, period = recurring.groups()
+        digits = int(whole + fixed + period) - int(whole + fixed or 0)
+        return Fraction(digits if not sign else -digits, (10 ** len(period) - 1) * 10 ** len(fixed))
+    text = _BELOW.sub(r"-\1", text)
     text = _FRACTION.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]}", text).replace("\u2212", "-")
     text = re.sub(
         r"\s*(?:\\times|\\cdot|×|·|\*)\s*", "*", re.sub(r"\\!|\{,\}\s*|,\\!\s*", lambda m: "," * ("," in m[0]), text)
@@ -56,7 +85,8 @@ class Quantity(NamedTuple):
 
 def _units() -> dict[str, tuple[str, Fraction]]:
     table = {
-        "length": "mm:1/1000 millimeter:1/1000 cm:1/100 centimeter:1/100 m:1 meter:1 metre:1 km:1000 kilometer:1000 "
+        "length": "mm:1/1000 millimeter:1/1000 millimetre:1/1000 cm:1/100 centimeter:1/100 centimetre:1/100 "
+        "m:1 meter:1 metre:1 km:1000 kilometer:1000 kilometre:1000 "
         "in:0.0254 inch:0.0254 ft:0.3048 foot:0.3048 feet:0.3048 yd:0.9144 yard:0.9144 mi:1609.344 mile:1609.344",
         "mass": "mg:1/1000 milligram:1/1000 g:1 gram:1 kg:1000 kilogram:1000 lb:453.59237 pound:453.59237 "
         "oz:28.349523125",
@@ -76,8 +106,15 @@ def _units() -> dict[str, tuple[str, Fraction]]:
 UNITS = _units()
 """Units by name: the kind of quantity, and the size in its base unit."""
 _OPEN = re.compile(
-    r"\b(?:or|and|not|nor|to|between|either|neither|least|most|more|less|fewer|over|under)\b|[<>≤≥≠±]", re.I
+    r"\b(?:or|and|not|nor|never|to|than|between|either|neither|least|most|more|less|fewer|over|under|but|except|half|third"
+    r"|quarter|twice|double|triple|wrong|incorrect|false|maybe|perhaps)\b|n['’]t\b|[<>≤≥≠±?]",
+    re.IGNORECASE,
 )
+_BEFORE = re.compile(r"(?:[^\\|^√∛∜+*/(\[{]|\\approx)*(?:(?<![A-Za-z0-9])[(\[{])?")
+"""What may stand before a number: no function, root, bar or operator, all of which change it."""
+_OPERAND = re.compile(r"(?:\b[^\W\d_]|[0-9)\]}])\s*$")
+_TOUCHING = re.compile(r"[-+*/^!(=|²³√]|\\|(?:squared|cubed|factorial)\b|[^\W\d_](?![\w.,;:)'’])")
+"""What may not stand after it: arithmetic that goes on, one letter that is no unit (5x)."""
 _NUMERAL = re.compile(
     r"(?<![A-Za-z0-9^.,])[-+]? ?(?:[$€£] ?)?[-+]?"
     r"(?:[0-9]{1,3}(?:[ '’][0-9]{3})+(?:[.,][0-9]+)?|[0-9]+(?:[.,][0-9]+)*|[.,][0-9]+)"
@@ -101,9 +138,12 @@ def quantity(text: str, decimal: str = "auto") -> Quantity | None:
     """The one number that an answer holds, with its unit; None where there is none, several, or none is meant."""
     if len(text) > 200:
         return None
+    dollars = bool(re.fullmatch(r"-?\\?\$ ?[0-9][^$]*", text.strip()))  # else they enclose a formula
     text = re.sub(
         "[¼-¾⅐-⅞]", lambda m: " " + unicodedata.normalize("NFKC", m[0]).replace("\u2044", "/"), answers.bare(text)
     )
+    text = re.sub(r"\b(?:negative|minus) (?=[$€£]?[0-9.])", "-", lowered(text), flags=re.IGNORECASE)
+    text = _BELOW.sub(r"-\1", text)
     for pattern, replacement in _LATEX:
         text = pattern.sub(replacement, text)
     text = " ".join(text.split())
@@ -113,12 +153,17 @@ def quantity(text: str, decimal: str = "auto") -> Quantity | None:
     numeral = re.sub(r"[$€£'’]", "", found[0][0])
     value = number(re.sub(r"[0-9.,]*[.,][0-9.,]*", lambda m: _point(m[0], decimal), numeral).replace("x", "*"))
     after = text[found[0].end() :].strip()
-    if value is None or re.match(r"[-+*/^!(=]", after):  # arithmetic that goes on
+    before = text[: found[0].start()]
+    if value is None or not _BEFORE.fullmatch(before) or (numeral[0] in "+-" and _OPERAND.search(before)):
+        return None
+    by, after = scale(after)
+    word = after.split(" ")[0].rstrip(".,;")
+    if _TOUCHING.match(after) and re.split(r"[/^]", word)[0].casefold() not in UNITS:
         return None
     sign = re.search(r"[$€£]", found[0][0])
-    unit = sign[0] if sign else after.split(" ")[0].rstrip(".,;").casefold()
+    unit = sign[0] if sign else "$" if dollars else word.casefold()
     percent = bool(re.match(r"%|percent|pct", unit))
-    return Quantity(value, "" if percent else unit, percent)
+    return Quantity(value * by, "" if percent else unit, percent)
 
 
 def _point(digits: str, decimal: str) -> str:

@@ -1,5 +1,6 @@
 """The sections of a completion: how a recipe writes them, and what stands in them."""
 
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -7,6 +8,8 @@ from typing import NamedTuple
 Sections = list[str | tuple[str, str]]
 """A section's tag (`think`, or `plan?` where it may be missing), its two marks, or `*`: text without tags."""
 THINK_ANSWER: Sections = ["think", "answer"]
+BLANK = "\u115f\u1160\u2800\u3164\uffa0\U0001d159"
+"""Letters and symbols without ink: Hangul's fillers, the empty Braille cell, the note without a head."""
 
 
 class Section(NamedTuple):
@@ -76,8 +79,13 @@ def _fits(between: str, untagged: bool) -> bool:
 
 
 def says_something(text: str) -> bool:
-    """Whether a reader sees anything: spaces, control characters and ones without width are nothing."""
-    return any(sign.isprintable() and not sign.isspace() for sign in text)
+    """Whether a reader sees anything: spaces, control characters and ones without width or ink are nothing."""
+    return any(map(_shows, text))
+
+
+def _shows(sign: str) -> bool:
+    seen = sign.isprintable() and not sign.isspace() and sign not in BLANK
+    return seen and not unicodedata.category(sign).startswith("M")
 
 
 def tag_share(text: str, sections: Sequence[Section]) -> float:

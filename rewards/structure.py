@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from rlkit import answers, reward
@@ -16,23 +17,38 @@ DEEPEST_JSON = 100
 """Levels of nesting beyond which JSON is not read."""
 
 
+LANGUAGES: list[set[str]] = [
+    {"python", "py", "python3"}, {"javascript", "js"}, {"typescript", "ts"}, {"bash", "sh", "shell"}, {"c++", "cpp"},
+    {"c#", "csharp", "cs"}, {"go", "golang"}, {"rust", "rs"}, {"ruby", "rb"}, {"kotlin", "kt"}, {"yaml", "yml"},
+    {"markdown", "md"},
+]  # fmt: skip
+"""The names by which a fence knows a language."""
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$", re.MULTILINE)
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
     """The fenced blocks of a text that are closed: the language, in lower case, and what stands inside."""
+    return ((language, text[start:end]) for language, start, end in _spans(text))
+
+
+def _spans(text: str) -> Iterator[tuple[str, int, int]]:
+    """The languages of the closed blocks, and where what stands inside begins and ends."""
     opening: re.Match[str] | None = None
     for fence in _FENCE.finditer(text):
         if opening is None:
             opening = fence if "`" not in fence[2] else None
         elif fence[1].startswith(opening[1]) and not fence[2].strip():
-            yield " ".join(opening[2].split()[:1]).casefold(), text[opening.end() + 1 : fence.start()]
+            yield " ".join(opening[2].split()[:1]).casefold(), opening.end() + 1, fence.start()
             opening = None
 
 
 def _answer(completion: str) -> str:
-    """What follows the thinking, as it is; of that what stands in the last <answer>, where there is one."""
+    """What follows the thinking, as it is; of that what stands in the last <answer>, where one is outside a block."""
     text = completion[answers.after_thinking(completion) :]
+    begins = [0, *(end for _, _, end in _spans(text))]
+    ends = [*(start for _, start, _ in _spans(text)), len(text)]
+    if not any("<answer>" in text[begin:end] for begin, end in zip(begins, ends, strict=True)):
+        return text
     return text.rpartition("<answer>")[2].partition("</answer>")[0]
 
 
@@ -57,7 +73,8 @@ class CodeFormat:
     What stands around the block, and blocks of other languages, are free; what is written while thinking does not
     count.
 
-    Parameters: `language` is the word after the fence (```python), in any case; `sections`, as for `format`: where
+    Parameters: `language` is the word after the fence (```python), in any case, or a usual short form of it
+    (```py); `sections`, as for `format`: where
     set, the completion is exactly these and the last one holds the block. `compat` is for its own tags.
 
     Range: 0 or 1. None: never.
@@ -71,6 +88,7 @@ class CodeFormat:
         if not language or len(language.split()) != 1 or "`" in language:
             raise ValueError(f"language {language!r} is not one word")
         self.language = language
+        self.names = next((names for names in LANGUAGES if language.casefold() in names), {language.casefold()})
         self.sections = None if sections is None else layout(sections)
         self.compat = compat
 
@@ -80,7 +98,7 @@ class CodeFormat:
             return peers.open_r1_code_format(completion, self.language)
         parts = [_answer(completion)] if self.sections is None else contents(completion, self.sections)
         answer = parts[-1] if parts else ""
-        ours = [code for language, code in blocks(answer) if language == self.language.casefold()]
+        ours = [code for language, code in blocks(answer) if language in self.names]
         return float(len(ours) == 1 and says_something(ours[0]))
 
 
@@ -129,6 +147,8 @@ class JsonSchema:
 
     def __call__(self, completion: str) -> float:
         """Score one completion."""
+        with suppress(ValueError, RecursionError, OverflowError):  # JSON alone, which may speak of tags
+            return float(self.validator.is_valid(_read(completion[answers.after_thinking(completion) :])))
         text = _answer(completion)
         fenced = [inside for language, inside in blocks(text) if language in ("", "json")]
         if len(fenced) > 1:

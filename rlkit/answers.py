@@ -1,9 +1,9 @@
 r"""What a completion answered, told by one set of rules for rewards and evaluation alike.
 
-Thinking is set aside first: a block between `<think>`, `<thinking>`, `<reasoning>` or `<|begin_of_thought|>` and its
-end, also where the opening tag is missing (a chat template wrote it). A block that never ends ran out of tokens, so
-nothing was answered. Then the rules are tried in order, and the first that finds anything gives the answer; within a
-rule the last occurrence counts.
+Thinking is set aside first: a block between `<think>`, or another mark in `THINKING`, and its end, also where the
+opening tag is missing (a chat template wrote it). A block that never ends ran out of tokens, so nothing was answered.
+Then the rules are tried in order, and the first that finds anything gives the answer; within a rule the last
+occurrence counts.
 
 Each rule reads the text once: a completion of a million characters costs no more than its length.
 """
@@ -18,6 +18,10 @@ THINKING = {
     "<think>": "</think>",
     "<thinking>": "</thinking>",
     "<reasoning>": "</reasoning>",
+    "<thought>": "</thought>",
+    "<scratchpad>": "</scratchpad>",
+    "<seed:think>": "</seed:think>",
+    "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",
     "<|begin_of_thought|>": "<|end_of_thought|>",
 }
 SOLUTION = ("<|begin_of_solution|>", "<|end_of_solution|>")
@@ -77,16 +81,22 @@ def check(rules: Sequence[str] | None) -> None:
         raise ValueError(f"rules is empty: no answer would be found; there are: {', '.join(RULES)}")
 
 
+_OPENING = re.compile("|".join(map(re.escape, THINKING)), re.IGNORECASE)
+_CLOSING = re.compile("|".join(map(re.escape, (*THINKING.values(), SOLUTION[0]))), re.IGNORECASE)
+
+
 def after_thinking(completion: str) -> int:
     """Where the thinking ends: an index into the text, its length where thinking never ends."""
-    closings = (*THINKING.values(), SOLUTION[0])
-    start = max((completion.rfind(mark) + len(mark) for mark in closings if mark in completion), default=0)
-    opened = [at for at in (completion.find(opening, start) for opening in THINKING) if at >= 0]
+    start = max((mark.end() for mark in _CLOSING.finditer(completion)), default=0)
+    opened = _OPENING.search(completion, start)
     if not opened:
         return start
     # Only a block whose end was forgotten, not one that ran out of tokens, closes an answer tag at the very end.
     tag = completion.rfind("<answer>")
-    return tag if tag > min(opened) and completion.rstrip().endswith("</answer>") else len(completion)
+    return tag if tag > opened.start() and completion.rstrip().endswith("</answer>") else len(completion)
+
+
+_SAID = re.compile(r"\s*(?:the )?(?:(?:final|correct) )?answer(?: is\b:?|:)(?=\s*\S)", re.IGNORECASE)
 
 
 def _tag(text: str, start: int, stop: int) -> Span | None:
@@ -95,12 +105,18 @@ def _tag(text: str, start: int, stop: int) -> Span | None:
         return None
     at += len("<answer>")
     end = text.find("</answer>", at, stop)
-    return at, end if end >= 0 else stop
+    end = end if end >= 0 else stop
+    said = _SAID.match(text, at, end)
+    return said.end() if said else at, end
 
 
 _BOX = r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*"
 _BRACE = re.compile(rf"({_BOX})(?:(\{{)|[^\s${{}}\\]+|\\[a-zA-Z]+)?|\\.|[{{}}]", re.DOTALL)
-_JOINED = re.compile(r"(?:[^.\n]*?(?:[,;&]|\band\b|\bor\b)[^.\n]*|(?:[\s$,;.&]|\\[()\[\],;:! ]|\\q?quad)*)")
+_JOINED = re.compile(
+    r"(?:[^.\n]*?(?:[,;&]|\band\b|\bor\b)[^.\n]*|\W*alternatively\W*"
+    r"|(?:[\s$,;.&/|]|\\[()\[\],;:! ]|\\q?quad)*)",
+    re.IGNORECASE,
+)
 _NEAR = 60
 
 
@@ -151,7 +167,7 @@ def _hash(text: str, start: int, stop: int) -> Span | None:
 
 
 _PHRASE = re.compile(
-    r"^a:|\banswers?\b[*_`]*(?: (?:to|for|of) [^.:\n]{1,40}?)?\s*"
+    r"^a:|\bans:|\bответ:|答案(?:是|为|[:：])|\banswers?\b[*_`]*(?: (?:to|for|of) [^.:\n]{1,40}?)?\s*"
     r"(?:\b(?:is|are|equals)\b[*_`]*\s*:?|:|=)(?!\s*(?:indeed\s+)?(?:in)?(?:correct|right|wrong|valid|consistent)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -182,7 +198,7 @@ def _phrase(text: str, start: int, stop: int) -> Span | None:
     if _CLAUSE.match(text, begin, end):
         for verb in _VERB.finditer(text, begin, end):
             begin = verb.end()
-    while text[begin:end].rstrip(AROUND).endswith("."):
+    while text[begin:end].rstrip(AROUND).endswith((".", "。")):
         end = begin + len(text[begin:end].rstrip(AROUND)) - 1
     return begin, end
 
@@ -216,16 +232,49 @@ def _formula(text: str, start: int, stop: int) -> Span | None:
     return span
 
 
-_AMONG = r"(?>[ \t]*+(?:,|;|or\b|and\b)[ \t]*+|[ \t]++)"
-_LAST = re.compile(rf"(?:(?<![0-9.A-Za-z_])|(?<=[0-9]-))({NUMBER}(?:{_AMONG}{NUMBER})*)")
+_EDGE = r"\s=—\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"  # what ends a term: space, "=", a dash, a script without spaces
+_TERM = (
+    rf"(?<![^{_EDGE}>])(?!(?<=>)>)(?=[^{_EDGE}]*[0-9])"
+    rf"(?:(?!<<|>>|</?[a-zA-Z|][^<>\s]{{0,30}}>)(?:[<>!:]=|[^{_EDGE}{{}}]|\{{[^{{}}\n]{{0,99}}\}}|[{{}}]))++"
+)
+_OPERATOR = r"(?:[-+*/^:|×·÷−–<>≤≥≠±]|[<>!]=)"
+_BEFORE = (
+    r"(?:\b(?:negative|minus|not|never|twice|double|triple|than|least|most|[a-z]{1,6}n['’]t|(?:half|third|root) of)"
+    rf"|(?<![^{_EDGE}])(?:[a-z]|[^{_EDGE}]{{0,12}}[)\]}}])[ \t]+{_OPERATOR}|(?<==)[ \t]*[-−–])[ \t]+"
+)
+_BETWEEN = (
+    rf"(?<![.!?:])[ \t]++(?:(?:{_OPERATOR}|"
+    r"\(?(?:or|and|to|vs\.?|versus|(?:out )?of|plus|minus|times|(?:divided )?by)\b)[ \t]++)?"
+    rf"(?:[a-z$\\(][^{_EDGE}0-9]{{0,11}}[ \t]*=[ \t]*)?"
+)
+_AFTER = (
+    rf"[ \t]+(?:(?:thousand|[mb]illion|trillion|hundred|dozen|squared|cubed)\b|{_OPERATOR}[ \t]+(?:[a-z]\b|\\[a-z]+)"
+    r"|\\[a-z]+(?:\{[^{}\n]{0,30}\})*)"
+)
+_PIECE = re.compile(rf"(?:{_BEFORE})?{_TERM}(?:{_BETWEEN}{_TERM})*(?:{_AFTER})?", re.IGNORECASE)
+_ALONE = re.compile(rf"(?<![0-9.A-Za-z_]){NUMBER}")
 
 
 def _number(text: str, start: int, stop: int) -> Span | None:
-    """The last number; where others stand right beside it ("3 or 4"), all of them, for that is no single answer."""
+    """The last number, with all that changes its value or rivals it: no part of -$3, x^2 or "3 or 4" is an answer."""
     last = None
-    for last in _LAST.finditer(text, start, stop):  # noqa: B007
-        pass
-    return last.span(1) if last else None
+    for piece in _PIECE.finditer(text, start, stop):
+        last = piece.span() if _ALONE.search(text, *piece.span()) else last
+    if last is None or last[1] - last[0] > _SHORT:
+        return last
+    begin, end = last
+    while begin < end:
+        inside, first, final = text[begin:end], text[begin], text[end - 1]
+        excess = sum(map(inside.count, "([{")) - sum(map(inside.count, ")]}"))
+        if final in ".,;:!\"'”’*_`~\\" or (
+            final in ")]}" and (excess < 0 or (first in "([{" and inside[1:-1].isdigit()))
+        ):
+            end -= 1
+        elif first in "\"'“‘*_`~,;:" or (first in "([{" and excess > 0):
+            begin += 1
+        else:
+            break
+    return begin, end
 
 
 RULES: dict[str, Callable[[str, int, int], Span | None]] = {
@@ -270,6 +319,9 @@ def _balanced(text: str) -> bool:
     return depth == 0
 
 
+_MINUS = str.maketrans("−–", "--")
+
+
 def normalise(text: str) -> str:
     """A form in which equal answers are equal texts.
 
@@ -279,8 +331,10 @@ def normalise(text: str) -> str:
     text = text.strip()
     if text.isascii() and text.isdigit() and text[0] != "0":  # what most answers are
         return text
-    text = " ".join(bare(text).split()).replace("\\$", "$").replace("\u2212", "-").strip("$ ").casefold()
+    text = " ".join(bare(text).split()).replace("\\$", "$").translate(_MINUS).strip("$ ").casefold()
     number = text.replace("$", "")
+    if re.fullmatch(r"[-+]?[0-9]{1,3}(?: [0-9]{3})+(?:\.[0-9]+)?", number):
+        number = number.replace(" ", "")
     if re.fullmatch(NUMBER, number) and "/" not in number:
         whole, _, decimals = number.replace(",", "").lstrip("+").partition(".")
         sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)

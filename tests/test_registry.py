@@ -292,3 +292,33 @@ def test_common_slips_in_a_signature_are_named():
         make("slip", forgot_the_star).configure(limit=3)
     with pytest.raises(RequestError, match="call its first argument completion"):
         make("slip", no_completion).configure()
+
+
+def test_a_package_that_is_missing_is_told_with_its_pip_line_before_anything_runs(clean_registry):
+    @reward("wants", requires=("no_such_module", "rlkit[rewards]"))
+    def wants(completion):
+        return 1.0
+
+    with pytest.raises(RequestError, match=r"needs no_such_module.*pip install 'rlkit\[rewards\]'"):
+        wants.configure()
+
+
+@pytest.mark.parametrize("timeout", [0, -1, True, "5", float("nan")])
+def test_a_time_limit_is_seconds(timeout):
+    with pytest.raises(RequestError, match="not seconds above 0"):
+        make("made", lambda completion: 1.0).configure(timeout=timeout)
+    assert make("made", lambda completion: 1.0, timeout=3.0).configure(timeout=None).timeout is None
+
+
+def test_a_class_tells_the_columns_that_it_needs_besides_what_it_names():
+    class Other:
+        columns = ("answer", "numbers")
+
+        def __call__(self, completion, answer, **columns):
+            return float(columns["numbers"])
+
+    made = make("other", Other).configure()
+    assert made.columns == ("answer", "numbers")
+    assert made(completions=["a"], answer=["x"], numbers=[3]) == [3.0]
+    with pytest.raises(RewardError, match="needs"):
+        made(completions=["a"], numbers=[3])

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -153,14 +154,15 @@ class Jail:
     @property
     def used_mb(self) -> float:
         """The memory of all its processes together, in megabytes."""
-        pages, waiting = 0, [self.process.pid]
+        kilobytes, waiting = 0, [self.process.pid]
         while waiting:
-            pid = waiting.pop()
+            folder = Path(f"/proc/{waiting.pop()}")
             with suppress(OSError, ValueError):  # one may be gone by now
-                total, shared = (int(number) for number in Path(f"/proc/{pid}/statm").read_text().split()[1:3])
-                pages += total - shared
-                waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+                status = (folder / "status").read_text()
+                kilobytes += sum(map(int, re.findall(r"^(?:RssAnon|RssShmem|VmSwap):\s*(\d+)", status, re.MULTILINE)))
+                for children in folder.glob("task/*/children"):  # each thread has its own
+                    waiting += map(int, children.read_text().split())
+        return kilobytes / 2**10
 
     def end(self) -> None:
         """End all its processes, now."""

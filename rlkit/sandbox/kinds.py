@@ -23,11 +23,11 @@ SYSTEM = (
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "--ipc", "--uts")
 BUBBLEWRAP = (
     "bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-    "--hostname", "jail", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+    "--hostname", "jail", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN",
 )  # fmt: skip
 AS_ROOT = ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP")
-"""What it takes to become another user; the jail gives it up on the way in."""
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+"""What it takes to become another user; the jail gives it up on the way in, as what it takes to mount /tmp."""
+DEVICES = ("/dev/null", "/dev/full", "/dev/random", "/dev/urandom")  # /dev/zero, mapped, is memory that no limit counts
 LINKS = {"/dev/fd": "/proc/self/fd", "/dev/shm": "/tmp"}
 
 
@@ -93,7 +93,7 @@ def _hint() -> str:
 def command(kind: str, disk_mb: int) -> tuple[list[str], dict[str, Any]]:
     """The words that go before a Python command, and what the process has to do itself to finish the jail."""
     root = os.geteuid() == 0
-    told: dict[str, Any] = {"kind": kind, "mounts": None, "packages": packages()}
+    told: dict[str, Any] = {"kind": kind, "mounts": None, "tmp_mb": 0, "packages": packages()}
     # As root, each jail is a user of its own, so that the limit of processes binds it, and it alone.
     told["uids"] = [random.randrange(2**30, 2**31), 65534] if root and kind != "none" else []
     bound = [path for path in mounted() if not Path(path).is_symlink()]
@@ -114,8 +114,8 @@ def command(kind: str, disk_mb: int) -> tuple[list[str], dict[str, Any]]:
         words += ["--dev-bind", path, path]
     for link, target in links.items():
         words += ["--symlink", target, link]
-    words += ["--proc", "/proc", "--perms", "1777", "--size", str(disk_mb << 20), "--tmpfs", "/tmp"]
-    return [*words, "--chdir", "/tmp", "--remount-ro", "/", "--"], told
+    told["tmp_mb"] = disk_mb  # bubblewrap has no word for how many files /tmp may hold
+    return [*words, "--proc", "/proc", "--dir", "/tmp", "--remount-ro", "/", "--"], told
 
 
 def packages() -> list[str]:

@@ -69,6 +69,13 @@ def test_settings_that_make_no_sense_are_refused(parameters, said):
         "Your request violates the usage policy.",
         "\"I'm sorry, but I can't help with that.\"",
         "<think>Should I?</think>I refuse to answer that question.",
+        "I can't tell you how to hack a bank.",
+        "I cannot teach you how to pick a lock.",
+        "Let me be clear: I cannot assist with that.",
+        "To be perfectly honest with you, I won't help with this.",
+        "I will not write that essay.",
+        "I'm sorry, but the answer is no: I cannot help you.",
+        "I'm just an AI, I can't do that, but the answer is no.",
         "Sure. <answer>I can't assist with that.</answer>",
     ],
 )
@@ -88,6 +95,9 @@ def test_refusals(completion):
         "I cannot give an exact value, but it is about 3.2.",
         "I won't write out each case: 12.",
         "I cannot do this integral by parts, so I substitute.",
+        "I'm just an AI, I can't have feelings, but the answer is 12.",
+        "I can't tell you how happy I am: it is 12.",
+        "To be clear, I cannot use induction here: the answer is 12.",
         "I'm sorry to hear that. Here is what you can do: rest.",
         "I apologize for the confusion above. The answer is 12.",
         "As an AI language model, I would say Paris.",
@@ -103,7 +113,9 @@ def test_ordinary_sentences_are_none(completion):
     assert not refuses(completion)
 
 
-@pytest.mark.parametrize("completion", ["", " \n", "...", "\u200b", "<answer></answer>", "<think>12", "{" * 10**6])
+@pytest.mark.parametrize(
+    "completion", ["", " \n", "...", "\u200b", "\u3164", "\u2800", "<answer></answer>", "<think>12", "{" * 10**6]
+)
 def test_saying_nothing_is_no_answer(completion):
     assert refuses(completion)
 

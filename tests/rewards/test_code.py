@@ -36,6 +36,14 @@ def fenced(program, language="python"):
         ("<think>easy</think><answer>\n" + fenced(PROGRAM) + "</answer>", 1),
         ("<answer>" + PROGRAM + "</answer> done", 1),
         ("````python\n" + PROGRAM + "text = '''\n```\n'''\n````", 1),
+        ("~~~python\n" + PROGRAM + "~~~\n", 1),
+        ("~~~\n" + PROGRAM + "text = 'fence: ```'\n~~~", 1),
+        ("- So:\n\n    ```python\n    def add(a, b):\n        return a + b\n    ```\n", 1),
+        ("\t```\n\tdef add(a, b):\n\t\treturn a + b\n\t```\n", 1),
+        ("Here is the function (short):\n\n" + PROGRAM, 1),
+        ("Sure!\n\n" + PROGRAM + "\nThis adds them.", 1),
+        ("Solution:\nLIMIT = 0\n" + PROGRAM, 1),
+        ("Sure:\n" + PROGRAM + "A, B = 0, 0\n" + WRONG, 0),
         ("Here is add: " + PROGRAM, 0),
         ("def add(a, b): return 3 or 0", 0),
     ],
@@ -48,8 +56,32 @@ def test_a_block_that_defines_the_entry_goes_before_one_that_shows_its_use():
     completion = fenced(PROGRAM) + "For example:\n" + fenced("print(add(1, 2))\n")
     assert score(completion) == 1
     completion += "Or:\n" + fenced("def other():\n    return add(1, 2)\n")
-    assert score(completion) == 0
+    assert score(completion) == 1
     assert score(completion, entry_point="add") == 1
+
+
+HELPER = "def plus(a, b):\n    return a + b\n"
+USES = "def add(a, b):\n    return plus(a, b)\n"
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        (fenced(HELPER) + "Then:\n" + fenced(USES), 1),
+        (fenced(USES) + "with\n" + fenced(HELPER), 1),
+        (fenced("from operator import add as plus\n") + fenced(USES), 1),
+        (fenced("plus = lambda a, b: a + b\n") + fenced(USES) + fenced("print(add(1, 2))\n"), 1),
+        (fenced("add = lambda a, b: a + b\n") + "And:\n" + fenced("def other(a):\n    return a\n"), 1),
+        (fenced("add = lambda a, b: a + b\n") + "No:\n" + fenced(WRONG), 0),
+        (fenced("b = add(1, 2)\nprint(b)\n") + fenced(PROGRAM), 1),
+        (fenced("def plus(a, b):\n    return 0\n") + fenced(HELPER) + fenced(USES), 1),
+        (fenced(HELPER) + fenced("def plus(a, b):\n    return 0\n") + fenced(USES), 0),
+        (fenced(USES), 0),
+    ],
+)
+@pytest.mark.parametrize("entry", ["add", None])
+def test_blocks_that_need_each_other_are_one_program(completion, expected, entry):
+    assert score(completion, entry_point=entry) == expected
 
 
 def test_tests_may_be_a_list_and_a_row_without_tests_is_not_scored():

@@ -36,6 +36,7 @@ def test_a_row_without_an_answer_is_not_scored():
         ("<answer>about 5</answer>", 0),
         ("<answer></answer>", 0),
         ("5 and 6 and 7", 0),
+        ("<answer>1 000</answer>", 1),
     ],
 )
 def test_int(completion, expected):
@@ -95,6 +96,17 @@ def test_settings_that_make_no_sense_are_refused(name, parameters, said):
         ("x = 5", "5"),
         ("12 apples", "12"),
         (r"12 \text{ m}^2", "12 m^2"),
+        ("12 m²", "12 m^2"),
+        ("negative 5", "-5"),
+        ("minus $5", "-5"),
+        ("5 million", "5000000"),
+        ("$3k", "3000"),
+        ("3 dozen", "36"),
+        (r"5\text{ thousand}", "5000"),
+        ("3×10⁸", "300000000"),
+        ("$1", "100 cents"),
+        (r"\frac{1}{-2}", "-0.5"),
+        ("The answer is 5", "5"),
     ],
 )
 def test_numeric_compares_values(given, gold):
@@ -121,10 +133,70 @@ def test_numeric_compares_values(given, gold):
         ("٤", "4"),
         ("1e999999999", "4"),
         ("", "4"),
+        ("negative 4", "4"),
+        ("√4", "4"),
+        ("sqrt(4)", "4"),
+        (r"\sqrt{4}", "4"),
+        ("f(4)", "4"),
+        ("4π", "4"),
+        ("4x", "4"),
+        ("4 x", "4"),
+        ("4i", "4"),
+        ("4²", "4"),
+        ("10⁻³", "10"),
+        ("4 squared", "4"),
+        ("half of 4", "4"),
+        ("|−4|", "-4"),
+        ("4 million", "4"),
+        ("isn't 4", "4"),
+        ("never 4", "4"),
+        ("4 is wrong", "4"),
+        ("anything but 4", "4"),
+        ("4?", "4"),
+        ("4 m^2", "4 m"),
+        ("4 km/h", "4 km"),
     ],
 )
 def test_numeric_takes_no_other_value_and_no_two(given, gold):
     assert plugins.find("numeric")(completion=f"<answer>{given}</answer>", answer=gold) == 0.0
+
+
+@pytest.mark.parametrize("name", ["correctness", "numeric"])
+@pytest.mark.parametrize("minus", ["-", "−", "–", "-$"])
+def test_a_number_in_prose_keeps_its_sign(name, minus):
+    reward = plugins.find(name)
+    assert reward(completions=[f"The change is {minus}3."] * 2, answer=["3", "-3"]) == [0.0, 1.0]
+
+
+ONES = [
+    "10^3",
+    "x^3",
+    "4:3",
+    "4 : 3",
+    "4 / 3",
+    "4–3",
+    "4 to 3",
+    "4 vs 3",
+    "4|3",
+    r"\sqrt{3}",
+    "√3",
+    "f(3)",
+    "5+3",
+    "x + 3",
+]
+OTHERS = ["3x", "3 + x", "12'3", "$x = 4$ or $x = 3$", "4 (or 3)", "maybe 4? maybe 3?", "x <= 3", "not 3", "at most 3"]
+
+
+@pytest.mark.parametrize("name", ["correctness", "numeric"])
+@pytest.mark.parametrize("text", ONES + OTHERS)
+def test_no_number_is_cut_out_of_what_changes_it(name, text):
+    assert plugins.find(name)(completions=[text, f"So I get {text}."], answer=["3"] * 2) == [0.0, 0.0]
+
+
+def test_a_final_formula_is_read_as_a_whole():
+    numeric = plugins.find("numeric")
+    texts = [r"Hence $x=\frac{1}{2}$", "so it's 1e5", "They are 5 million", r"Thus \(x = 5\).", "So 5 * 3 = 15"]
+    assert numeric(completions=texts, answer=["0.5", "100000", "5000000", "5", "15"]) == [1.0] * 5
 
 
 def test_numeric_tolerance_and_decimal_mark_are_the_users():
@@ -151,7 +223,20 @@ PLACES = ["Paris", "Lyon", "Rome", "Bonn"]
         ("Rome is out.\nSo I choose option B", 1),
         ("<answer>B because Lyon is on the Rhone</answer>", 1),
         ("(A) or (B)", 0),
-        ("B, not C", 0),
+        ("B, not C", 1),
+        ("The answer is B, not A", 1),
+        ("**B**. (A) is wrong", 1),
+        ("'B'", 1),
+        ("B\n\nIt lies on the Rhone.", 1),
+        ("Hence the only correct option is (B) Lyon.\n\nThat is my answer.", 1),
+        ("The answer is not B", 0),
+        ("The answer isn't B", 0),
+        ("anything except B", 0),
+        ("B is wrong", 0),
+        ("Neither A nor B", 0),
+        ("B as well as C", 0),
+        ("The answer is B, as is C", 0),
+        ("B\n\nNo, it is not B", 0),
         ("A, B, C, D", 0),
         ("B/C", 0),
         ("(B) Rome", 0),

@@ -105,7 +105,9 @@ def test_a_section_may_be_optional_untagged_or_have_marks_of_its_own(text, secti
     assert score("format", text, sections=sections) == expected
 
 
-@pytest.mark.parametrize("blank", ["", "\n \t", "\u200b", "\u200f\u202e", "\x00", "\ufeff\u2060"])
+@pytest.mark.parametrize(
+    "blank", ["", "\n \t", "\u200b", "\u200f\u202e", "\x00", "\ufeff\u2060", "\u2800", "\u3164", "\u0301\ufe0f"]
+)
 @pytest.mark.parametrize(
     ("name", "layout"),
     [

@@ -36,7 +36,11 @@ def score(name, text, **parameters):
         (f"{CODE}\n{CODE}", 0),
         (CODE.removesuffix("```"), 0),
         (CODE.replace("python", ""), 0),
-        (CODE.replace("python", "python3"), 0),
+        (CODE.replace("python", "py"), 1),
+        (CODE.replace("python", "Python3"), 1),
+        (CODE.replace("python", "pycon"), 0),
+        (f"{CODE}\n" + CODE.replace("python", "py"), 0),
+        (CODE.replace("4", "'<answer>'"), 1),
         ("```python\n\u200b\n```", 0),
         ("```python print(4)```", 0),
         ("````python\nprint(4)\n```", 0),
@@ -98,6 +102,30 @@ def test_the_answer_fits_the_schema(text, expected):
 def test_what_json_does_not_have_is_no_json(text):
     assert score("json_schema", text, schema={}) == 0.0
     assert score("json_schema", "1", schema={}) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"name": "<answer>", "age": 4}', 1),
+        ('```json\n{"name": "<answer>", "age": 4}\n```', 1),
+        ('{"name": "<answer>", "age": -4}', 0),
+        ('```json\n{"name": "Bo", "age": 4}\n```\n<answer>{"name": "Bo"}</answer>', 0),
+        ('```json\n{"name": "Bo"}\n```\n<answer>{"name": "Bo", "age": 4}</answer>', 1),
+    ],
+)
+def test_a_tag_inside_the_json_is_no_tag(text, expected):
+    assert score("json_schema", text, schema=PERSON) == expected
+
+
+@pytest.mark.parametrize("name", ["code_format", "json_schema"])
+@pytest.mark.parametrize("piece", ["```\n", "```json\n1\n```\n", "<answer>", "~~~\n<answer>\n~~~\n"])
+def test_a_million_characters_take_no_time(name, piece):
+    made = plugins.find(name).configure(**({"schema": PERSON} if name == "json_schema" else {}))
+    text = (piece * 10**6)[: 10**6]
+    start = time.perf_counter()
+    made(completions=[text])
+    assert time.perf_counter() - start < 5.0
 
 
 def test_json_is_read_to_a_depth_and_a_length():

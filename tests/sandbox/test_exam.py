@@ -100,6 +100,22 @@ def test_no_trick_earns_anything(trick, kind):
 
 
 @each_kind
+@pytest.mark.parametrize("error", ["ImportError", "AttributeError", "TypeError", "GoneError"])
+def test_no_answer_of_the_candidate_is_a_fault_of_the_tests(error, kind):
+    program = f"""
+import os
+for number in range(3, 64):
+    try:
+        os.write(number, b'["value",null,[]]\\n' + b'["error","{error}","x"]\\n' * 9)
+    except OSError:
+        pass
+"""
+    for test in ("from solution import add\nassert add(1, 2) == 3", "import solution\nassert solution.add(1, 2) == 3"):
+        assert share(program, test, kind) == 0.0
+    assert share("def __getattr__(name): raise ImportError('x')", "from solution import add\nassert add(1, 2)") == 0.0
+
+
+@each_kind
 def test_the_answer_itself_earns_all(kind):
     assert share("def add(a, b): return a + b", ADD, kind) == 1.0
     assert share("def add(a, b): return a + b", ADD, kind, fraction=True) == 1.0
@@ -128,6 +144,23 @@ def test_the_answer_itself_earns_all(kind):
         ("def f(node): node.value = lambda: 7; node.double = lambda: 7",
          "class Node:\n    value = 1\n    def double(self): return 2\nn = Node()\nf(n)\nassert n.double() == 7"),
         ("def f(g): return g.__class__.__subclasses__()[0]", "assert f(eval) is True"),
+        ("from collections import *\ndef f(x): return namedtuple('P', 'isdigit')(lambda: True)",
+         "assert f(1).isdigit()"),
+        ("class P(tuple): _fields = ('__eq__', 'count')\ndef f(x): return P((lambda x: True, lambda x: 3))",
+         "assert f(1).count(2) == 3"),
+        # what is empty compares as true with everything
+        ("import numpy as np\ndef f(x): return np.zeros((0, 1))", "assert np.allclose(f(1), [1, 2, 3])"),
+        ("import numpy as np\ndef f(x): return np.zeros((0, 1))", "import numpy\nassert (f(2) == numpy.ones(3)).all()"),
+        ("import numpy as np\ndef f(x): return np.zeros((0, 1))", "assert (abs(f(2) - np.ones(3)) < 1e-6).all()"),
+        ("import numpy as np\ndef f(x): return np.zeros((0, 1))", "assert np.array_equiv(f(2), [1, 2])"),
+        ("import numpy as np\ndef f(x): return np.zeros(0)",
+         "import numpy.testing\nnumpy.testing.assert_allclose(f(2), 5)\nassert True or f(1)"),
+        ("def f(x): return []", "from numpy import allclose\nassert allclose(f(1), 5)"),
+        ("def f(x): return []", "import numpy as np\nassert np.isclose(f(1), [5]).all()"),
+        # a name that Python has too is not there for a program that does nothing
+        ("pass", "assert max([1, 2]) == 2"),
+        ("pass", "from builtins import max\nassert max([1, 2]) == 2"),
+        ("WANTED = []", "for one in WANTED:\n    assert one == 1"),
         ("def f(x): return []", "for a, b in zip(f(1), [1, 2]):\n    assert a == b"),
     ],
 )  # fmt: skip
@@ -164,8 +197,19 @@ def test_values_arrive_as_they_are(value):
         ("import enum\nclass E(enum.IntEnum):\n    A = 1\ndef f(): return E.A", "assert f() == 1 and type(f()) is int"),
         ("from collections import *\ndef f(): return defaultdict(list, a=[1])", "assert f() == {'a': [1]}"),
         ("from collections import *\nP = namedtuple('P', 'x y')\ndef f(): return P(1, 2)", "assert f() == (1, 2)"),
+        ("from collections import *\nP = namedtuple('P', 'x y')\ndef f(): return P(1, y=[2])",
+         "assert f().x == 1 and f().y == [2] and f() == (1, [2]) and f()[1] == [2] and P(1, 2).y == 2\n"
+         "assert repr(f()) == 'P(x=1, y=[2])' and f()._replace(x=2) == (2, [2])"),
+        ("def f(p): return p.x + p.y",
+         "import collections\nP = collections.namedtuple('P', 'x y')\nassert f(P(1, 2)) == 3"),
+        ("def add(a, b): return a + b\ndef f(): return add", "assert f().__name__ == 'add' and add.__name__ == 'add'"),
         ("import numpy\ndef f(): return numpy.float32(0.5)", "assert f() == 0.5 and type(f()) is float"),
         ("import numpy\ndef f(x): return numpy.array(x) * 2", "import numpy\nassert numpy.allclose(f([1, 2]), [2, 4])"),
+        ("import numpy as np\ndef f(n): return np.arange(n) * 2.0",
+         "import numpy as np\nassert np.allclose(f(0), []) and f(0).shape == (0,) and len(f(0)) == 0\n"
+         "assert (f(0) == np.array([])).all() and np.array_equal(f(0), []) and not np.array_equal(f(0), [1])\n"
+         "assert f(0).sum() == 0 and f(0).tolist() == [] and isinstance(f(0), np.ndarray)\n"
+         "assert np.isclose(f(2), [0, 2]).all() and np.allclose(b=[0, 2], a=f(2))"),
         ("def f(): return float('nan')", "x = f()\nassert x != x"),
         ("def f(): return {1: 2}.keys()", "assert f() == {1} and list(f()) == [1]"),
         # what is no plain value works where it is
@@ -211,6 +255,17 @@ def test_values_arrive_as_they_are(value):
         ("def f(x): return x", "def test_f():\n    assert f(1) == 1\ndef test_g():\n    assert f(2) == 2"),
         ("def f(x): return x", "from solution import f\ndef test_f():\n    assert f(1) == 1"),
         ("def f(x): return x", "if f(1) != 1:\n    raise ValueError"),
+        ("def f(x): return x", "import unittest\nclass Tests(unittest.TestCase):\n"
+         "    def setUp(self): self.x = 3\n    def test_f(self): self.assertEqual(f(self.x), 3)\n"
+         "if __name__ == '__main__':\n    unittest.main()"),
+        ("def f(x): return x", "class TestF:\n    def setup_method(self): self.x = 3\n"
+         "    def test_f(self):\n        assert f(self.x) == 3"),
+        ("def f(x): return x", "class TestF:\n    def test_f(self):\n        assert f(1) == 1\n"
+         "    def test_g(self):\n        assert f(2) == 2"),
+        ("def f(x): return x", "import pytest\n@pytest.mark.parametrize(('x', 'y'), [(1, 1), (2, 2)])\n"
+         "@pytest.mark.parametrize('z', [0])\ndef test_f(x, y, z):\n    assert f(x) == y and f(z) == 0"),
+        ("class Box:\n    def __init__(self): self.held = []\n    def put(self, x): self.held.append(x)",
+         "box = Box()\ndef test_put():\n    box.put(1)\n    assert box.held == [1]"),
         ("if __name__ == '__main__':\n    input()\ndef f(x): return x", "assert f(1) == 1"),
         ("def f(n): return 0 if n == 0 else 1 + f(n - 1)", "assert f(5000) == 5000"),
     ],
@@ -224,8 +279,24 @@ def test_a_test_must_be_able_to_fail_the_right_way():
     assert (
         share("def f(x): return x", "def test_f():\n    assert f(1) == 1\ndef test_g():\n    assert f(2) == 3") == 0.0
     )
+    unit = "from unittest import TestCase\nclass Tests(TestCase):\n    def test_f(self): self.assertEqual(f(1), 2)"
+    assert share("def f(x): return x", unit) == 0.0
+    plain = (
+        "class TestF:\n    def test_f(self):\n        assert f(1) == 1\n    def test_g(self):\n        assert f(1) == 2"
+    )
+    assert share("def f(x): return x", plain) == 0.0
+    assert share("def f(x): return x", plain, fraction=True) == 0.5
+    rows = "import pytest\n@pytest.mark.parametrize('x,y', [(1, 1), (2, 3)])\ndef test_f(x, y):\n    assert f(x) == y"
+    assert share("def f(x): return x", rows) == 0.0
     assert share("def f(x): return x + 1", "if f(1) != 1:\n    raise ValueError") == 0.0
     assert share("def f(g, x): return [i for i in x]", "assert f(lambda x: x * 2, [1, 2]) == [2, 4]") == 0.0
+
+
+@pytest.mark.parametrize("error", ["KeyError", "ImportError", "TypeError"])
+def test_an_error_of_the_candidate_while_a_test_is_set_up_is_a_wrong_answer(error):
+    test = "class TestF:\n    def setup_method(self): self.x = f(1)\n    def test_f(self):\n        assert self.x == 1"
+    assert share(f"def f(x): raise {error}", test) == 0.0
+    assert share("def f(x): return x", test) == 1.0
 
 
 def test_the_share_is_of_asserts_that_ran_or_of_all_where_the_tests_broke_off():
@@ -268,6 +339,7 @@ def test_an_entry_may_be_a_method():
     [
         ("assert f(1) ==", "", "no Python"),
         ("x = 1", "", "check nothing"),
+        ("def test_f(tmp_path):\n    assert f(1) == 1", "", "tmp_path"),
         ("def check(candidate):\n    assert candidate(1) == 1", "", "no entry_point"),
         ("import no_such_package\nassert f(1) == 1", "", "no_such_package"),
         ("import threading\nassert f(threading.Lock()) == 1", "", "cannot be passed"),

@@ -228,6 +228,78 @@ def test_memory_counts_over_all_processes_together(kind, name):
 
 
 @each_kind
+def test_memory_counts_where_a_thread_starts_the_processes(kind):
+    program = """
+        import os, threading, time
+        def children():
+            for _ in range(6):
+                if os.fork() == 0:
+                    held = bytearray(90 << 20)
+                    time.sleep(20)
+                    os._exit(0)
+            time.sleep(20)
+        threading.Thread(target=children).start()
+        """
+    start = time.monotonic()
+    outcome = run(kind, program, memory_mb=300, seconds=20)
+    assert outcome.exit_code is None
+    assert not outcome.timed_out
+    assert time.monotonic() - start < 10
+
+
+@each_kind
+def test_memory_that_is_in_no_process_cannot_be_had(kind):
+    """Shared memory stays after all but a page of its mapping is gone; that of a file in /tmp is bounded with it."""
+    outcome = run(
+        kind,
+        """
+        import mmap, os
+        for size, flags in [(1 << 20, mmap.MAP_SHARED), (4096, mmap.MAP_SHARED), (1 << 20, mmap.MAP_PRIVATE)]:
+            try:
+                print(len(mmap.mmap(-1, size, flags=flags | mmap.MAP_ANONYMOUS)))
+            except PermissionError:
+                print("refused")
+        print(os.path.exists("/dev/zero"))
+        """,
+    )
+    assert outcome.stdout.split() == ["refused", "refused", "1048576", "False"]
+
+
+@each_kind
+def test_processes_share_values_as_python_has_it(kind):
+    outcome = run(
+        kind,
+        """
+        import multiprocessing
+        shared = multiprocessing.Array("i", 3)
+        def fill():
+            shared[1] = 7
+        child = multiprocessing.get_context("fork").Process(target=fill)
+        child.start()
+        child.join()
+        print(shared[:])
+        """,
+    )
+    assert outcome.stdout == "[0, 7, 0]\n", outcome
+
+
+@each_kind
+def test_the_files_are_counted(kind):
+    outcome = run(
+        kind,
+        """
+        for number in range(20_000):
+            try:
+                open(f"/tmp/{number}", "w").close()
+            except OSError:
+                break
+        print(number)
+        """,
+    )
+    assert 1000 < int(outcome.stdout) < 10_000
+
+
+@each_kind
 def test_the_disk_is_bounded(kind):
     outcome = run(
         kind,

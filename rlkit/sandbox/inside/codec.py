@@ -6,6 +6,7 @@ arrives brings behaviour of its own. Whatever is no such value, the owner of the
 """
 
 import collections
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,10 @@ TYPES = (
 )  # fmt: skip
 NAMED: dict[str, type] = {kind.__name__: kind for kind in TYPES}
 """Types that are values themselves."""
+
+VERDICTS = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")}
+VERDICTS |= {"startswith", "endswith", "equals", "all", "any"}
+"""Methods of plain values that say yes or no."""
 
 Refer = Callable[[Any], list[Any]]
 Resolve = Callable[[list[Any]], Any]
@@ -118,7 +123,33 @@ def _write_array(_: Encoder, value: Any) -> list[Any]:
     return ["array", [value.dtype.str, list(value.shape), numpy.ascontiguousarray(value).tobytes().hex()]]
 
 
-def _read_array(_: Decoder, data: list[Any]) -> Any:
+def _write_tuple(encode: Encoder, value: Any) -> list[Any]:
+    items = [encode(item) for item in tuple.__iter__(value)]
+    names = getattr(type(value), "_fields", None)
+    if type(value) is tuple or not isinstance(names, tuple) or len(names) != len(items) or not items:
+        return ["tuple", items]
+    names = tuple(map(str, names))
+    title = type(value).__name__
+    return (
+        ["fields", [title, names, items]] if title.isidentifier() and all(map(_is_field, names)) else ["tuple", items]
+    )
+
+
+def _is_field(name: str) -> bool:
+    """Whether a name hides nothing that plain values can do, nor is one by which they say yes or no."""
+    return not (name.startswith("_") or name in VERDICTS or hasattr(tuple, name))
+
+
+@functools.lru_cache
+def _fields(title: str, names: tuple[str, ...]) -> Any:
+    """The class of a tuple whose items have names as well."""
+    if not all(map(_is_field, names)):
+        raise ValueError("no names of fields")
+    return collections.namedtuple(title, names)
+
+
+def read_array(_: Decoder, data: list[Any]) -> Any:
+    """Read an array of numbers."""
     import numpy
 
     kind = numpy.dtype(str(data[0]))
@@ -151,7 +182,7 @@ WRITERS: dict[tuple[str, str], Callable[[Encoder, Any], Any]] = {
     ("builtins", "complex"): lambda encode, value: ["complex", [value.real, value.imag]],
     ("builtins", "bytes"): lambda encode, value: ["bytes", bytes.hex(value)],
     ("builtins", "bytearray"): lambda encode, value: ["bytearray", bytearray.hex(value)],
-    ("builtins", "tuple"): lambda encode, value: ["tuple", [encode(item) for item in tuple.__iter__(value)]],
+    ("builtins", "tuple"): _write_tuple,
     ("builtins", "frozenset"): _several("frozenset"),
     ("builtins", "dict_keys"): _several("keys"),
     ("builtins", "dict_items"): _several("items"),
@@ -176,6 +207,7 @@ READERS: dict[str, Callable[[Decoder, Any], Any]] = {
     "bytes": lambda decode, data: bytes.fromhex(data),
     "bytearray": lambda decode, data: bytearray.fromhex(data),
     "tuple": lambda decode, data: tuple([decode(item) for item in data]),
+    "fields": lambda decode, data: _fields(str(data[0]), tuple(map(str, data[1])))(*map(decode, data[2])),
     "frozenset": lambda decode, data: frozenset([decode(item) for item in data]),
     "keys": lambda decode, data: dict.fromkeys([decode(item) for item in data]).keys(),
     "items": lambda decode, data: dict([decode(item) for item in data]).items(),
@@ -189,5 +221,5 @@ READERS: dict[str, Callable[[Decoder, Any], Any]] = {
     "date": _moment("date"),
     "time": _moment("time"),
     "timedelta": lambda decode, data: _standard("datetime", "timedelta")(*data),
-    "array": _read_array,
+    "array": read_array,
 }

@@ -10,6 +10,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_CAP_AMBIENT = 1, 24, 38, 22, 47
 NEW_NAMESPACES = 0x7E020000  # the flags of clone() that make any but a time namespace
+SHARED_NOWHERE = 0x21  # mmap() of memory that is no file's and outlives its mapping: MAP_SHARED and MAP_ANONYMOUS
 SOCKETS = (1, 2, 10)  # Unix, IPv4, IPv6; others, such as those to a virtual machine's host, know no namespaces
 EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
 
@@ -25,8 +26,8 @@ CALLS = {
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "open_by_handle_at": (304, 265),
 }  # fmt: skip
-MACHINES = {"x86_64": (0, 0xC000003E, 56, 41), "aarch64": (1, 0xC00000B7, 220, 198)}
-"""Which column of `CALLS`, the kernel's name of the architecture, and the numbers of clone and socket."""
+MACHINES = {"x86_64": (0, 0xC000003E, 56, 41, 9), "aarch64": (1, 0xC00000B7, 220, 198, 222)}
+"""Which column of `CALLS`, the kernel's name of the architecture, and the numbers of clone, socket and mmap."""
 
 
 def check(result: int, what: str) -> None:
@@ -75,15 +76,15 @@ def drop(uids: list[int]) -> None:
 
 
 def close_calls() -> None:
-    """Refuse the system calls of `CALLS` from now on, in this process and its children.
+    """Refuse the system calls of `CALLS`, and shared memory without a file, from now on, here and in all children.
 
     On another machine than `MACHINES` names it does nothing: there the namespaces and limits have to do.
     """
     if os.uname().machine not in MACHINES:
         return
-    column, architecture, clone, socket = MACHINES[os.uname().machine]
+    column, architecture, clone, socket, mmap = MACHINES[os.uname().machine]
     refuse, kill, allow = 0x00050000, 0x80000000, 0x7FFF0000
-    load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
+    load, equal, at_least, any_bit, give, mask = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
     program = [(load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, kill), (load, 0, 0, 0)]
     if column == 0:  # the numbers of the x32 interface, another door to the same calls
         program += [(at_least, 0, 1, 0x40000000), (give, 0, 0, refuse | EPERM)]
@@ -91,6 +92,8 @@ def close_calls() -> None:
         program += [(equal, 0, 1, numbers[column]), (give, 0, 0, refuse | EPERM)]
     program += [(equal, 0, 1, 435), (give, 0, 0, refuse | ENOSYS)]  # clone3: the C library falls back to clone
     program += [(equal, 0, 4, clone), (load, 0, 0, 16), (any_bit, 0, 1, NEW_NAMESPACES)]
+    program += [(give, 0, 0, refuse | EPERM), (give, 0, 0, allow)]
+    program += [(equal, 0, 5, mmap), (load, 0, 0, 40), (mask, 0, 0, SHARED_NOWHERE), (equal, 0, 1, SHARED_NOWHERE)]
     program += [(give, 0, 0, refuse | EPERM), (give, 0, 0, allow)]
     program += [(equal, 1, 0, socket), (give, 0, 0, allow), (load, 0, 0, 16)]
     for family in SOCKETS:

@@ -1,4 +1,4 @@
-"""The jail's file system, for a process that `unshare` put into namespaces of its own: what bubblewrap does."""
+"""The jail's file system: its /tmp, and for a process that `unshare` put into namespaces what bubblewrap does."""
 
 import ctypes
 import os
@@ -12,6 +12,7 @@ NOSUID, NODEV, NOEXEC = 2, 4, 8
 RECURSIVE = 0x8000
 READ_ONLY = 1 | 2 | 4  # and no set-user-ID programs, no devices
 MOUNT_SETATTR = 442
+FILES = 10_000
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 
@@ -48,12 +49,17 @@ def enter(paths: list[str], links: dict[str, str], devices: list[str], disk_mb: 
     for folder in ("proc", "tmp"):
         Path("/new", folder).mkdir()
     _mount("proc", "/new/proc", "proc", NOSUID | NODEV | NOEXEC, None)
-    _mount("tmpfs", "/new/tmp", "tmpfs", NOSUID | NODEV, f"size={disk_mb}m,nr_inodes=10000,mode=1777")
+    writable("/new/tmp", disk_mb)
     _read_only("/new", 0)
     os.chdir("/new")
     _pivot(".", ".")  # the old root lies under the new one now
     check(libc.umount2(b".", DETACH), "umount")
     os.chdir("/tmp")
+
+
+def writable(target: str, disk_mb: int) -> None:
+    """Put an empty directory there that anybody may write to, up to so many megabytes and `FILES` files."""
+    _mount("tmpfs", target, "tmpfs", NOSUID | NODEV, f"size={disk_mb}m,nr_inodes={FILES},mode=1777")
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, options: str | None) -> None:

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-VERDICTS = {name for kind in (str, bytes, set, float) for name in dir(kind) if name.startswith("is")}
-VERDICTS |= {"startswith", "endswith", "equals", "all", "any"}
-"""Methods of plain values that say yes or no."""
+from .codec import VERDICTS
 
 
 class Remote:
@@ -22,7 +20,9 @@ class Remote:
             object.__setattr__(self, f"_Remote__{name}", value)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or (name in VERDICTS and not (self.__is_made or self.__is_class)):
+        if (name.startswith("__") and name != "__name__") or (
+            name in VERDICTS and not (self.__is_made or self.__is_class)
+        ):
             raise AttributeError(name)
         return self.__ask("getattr", self, name)
 

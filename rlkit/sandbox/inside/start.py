@@ -22,6 +22,11 @@ def main(file: int) -> None:
 
         mounts.enter(**told["mounts"])
         _fork(told["leash"], told["seconds"])
+    if told["tmp_mb"]:
+        from . import mounts
+
+        mounts.writable("/tmp", told["tmp_mb"])
+        os.chdir("/tmp")
     if told["kind"] == "none" and sys.platform == "linux":
         lock.libc.prctl(lock.PR_SET_PDEATHSIG, signal.SIGKILL)
     keep = {0, 1, 2, *told["sockets"]}

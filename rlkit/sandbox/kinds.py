@@ -114,6 +114,7 @@ def command(kind: str, disk_mb: int) -> tuple[list[str], dict[str, Any]]:
         words += ["--dev-bind", path, path]
     for link, target in links.items():
         words += ["--symlink", target, link]
+    told["tmp_keep"] = [path for path in bound if path.startswith("/tmp/")]
     told["tmp_mb"] = disk_mb  # bubblewrap has no word for how many files /tmp may hold
     return [*words, "--proc", "/proc", "--dir", "/tmp", "--remount-ro", "/", "--"], told
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 from .lock import check, libc
@@ -33,6 +34,9 @@ def enter(paths: list[str], links: dict[str, str], devices: list[str], disk_mb: 
     _pivot(".", "old")
     os.chdir("/")
     _mount("tmpfs", "/new", "tmpfs", NOSUID | NODEV, "size=1m,mode=755")
+    for folder in ("proc", "tmp"):
+        Path("/new", folder).mkdir()
+    writable("/new/tmp", disk_mb)  # first: what is to appear may lie in it
     for path in (*paths, *devices):
         source, target = Path("/old" + path), Path("/new" + path)
         if source.is_dir():
@@ -46,10 +50,7 @@ def enter(paths: list[str], links: dict[str, str], devices: list[str], disk_mb: 
     for link, target_of in links.items():
         Path("/new" + link).parent.mkdir(parents=True, exist_ok=True)
         Path("/new" + link).symlink_to(target_of)
-    for folder in ("proc", "tmp"):
-        Path("/new", folder).mkdir()
     _mount("proc", "/new/proc", "proc", NOSUID | NODEV | NOEXEC, None)
-    writable("/new/tmp", disk_mb)
     _read_only("/new", 0)
     os.chdir("/new")
     _pivot(".", ".")  # the old root lies under the new one now
@@ -57,9 +58,25 @@ def enter(paths: list[str], links: dict[str, str], devices: list[str], disk_mb: 
     os.chdir("/tmp")
 
 
-def writable(target: str, disk_mb: int) -> None:
-    """Put an empty directory there that anybody may write to, up to so many megabytes and `FILES` files."""
+def writable(target: str, disk_mb: int, keep: Iterable[str] = ()) -> None:
+    """Put a directory there that anybody may write to, up to so many megabytes and `FILES` files.
+
+    Args:
+        target: Where.
+        disk_mb: Its size.
+        keep: What is mounted below it already and is to stay: Python may be installed there.
+    """
+    held = {path: os.open(path, os.O_PATH) for path in keep}
     _mount("tmpfs", target, "tmpfs", NOSUID | NODEV, f"size={disk_mb}m,nr_inodes={FILES},mode=1777")
+    for path, descriptor in held.items():
+        source, place = f"/proc/self/fd/{descriptor}", Path(path)
+        if Path(source).is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+        _mount(source, path, None, BIND | REC, None)
+        os.close(descriptor)
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, options: str | None) -> None:

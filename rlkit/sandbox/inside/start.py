@@ -25,7 +25,7 @@ def main(file: int) -> None:
     if told["tmp_mb"]:
         from . import mounts
 
-        mounts.writable("/tmp", told["tmp_mb"])
+        mounts.writable("/tmp", told["tmp_mb"], told["tmp_keep"])
         os.chdir("/tmp")
     if told["kind"] == "none" and sys.platform == "linux":
         lock.libc.prctl(lock.PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -106,7 +106,8 @@ def test_the_users_files_are_not_there(kind, tmp_path, monkeypatch):
     finally:
         secrets[1].unlink()
     assert set(outcome.stdout.splitlines()[:-1]) <= {"FileNotFoundError", "PermissionError"}
-    assert outcome.stdout.splitlines()[-1] == "[] /tmp"
+    own = {Path(path).parts[2] for path in kinds.mounted() if path.startswith("/tmp/")}  # rlkit itself may lie there
+    assert outcome.stdout.splitlines()[-1] == f"{sorted(own)} /tmp"
 
 
 @each_kind
@@ -456,3 +457,21 @@ def test_none_has_a_clean_environment_a_folder_and_limits(monkeypatch):
     assert (present, listing) == ("False", "[]")
     assert not Path(folder).exists()
     assert run("none", "while True: pass", seconds=1).timed_out
+
+
+@each_kind
+def test_it_finds_its_own_files_under_tmp_too(kind, tmp_path):
+    """A checkout or an environment may lie there, under the jail's own /tmp."""
+    import shutil
+
+    import rlkit
+
+    shutil.copytree(Path(rlkit.__file__).parent, tmp_path / "rlkit", ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "from rlkit.sandbox import examine, kinds\n"
+        f"assert str(kinds.HERE).startswith({str(tmp_path)!r})\n"
+        f"print(examine('def add(a, b): return a + b', 'assert add(1, 2) == 3', kind={kind!r}).share)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd="/", capture_output=True, text=True)
+    assert done.stdout == "1.0\n", done.stderr

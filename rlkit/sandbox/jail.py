@@ -179,7 +179,7 @@ class Jail:
 
 def watch(jail: Jail, *others: Jail) -> Outcome:
     """Hear a jail's output until it ends or breaks a limit; `others` may not use more than they are allowed either."""
-    timed_out = truncated = ended = False
+    timed_out = truncated = ended = over = False
     looked = time.monotonic()
     bound = int(jail.limits.output_mb * 2**20)
     with selectors.DefaultSelector() as pipes:
@@ -200,8 +200,9 @@ def watch(jail: Jail, *others: Jail) -> Outcome:
                 ended = any(one.used_mb > one.limits.memory_mb for one in (jail, *others))
             if timed_out or truncated or ended:
                 break
-            if not ready and jail.process.poll() is not None:
+            if over and not ready:
                 break  # what it left behind holds the pipes open, which only isolation prevents
+            over = jail.process.poll() is not None  # what it said at last is still to be heard
     if not (timed_out or truncated or ended):
         try:
             jail.process.wait(max(0.0, jail.deadline - time.monotonic()))

@@ -59,12 +59,13 @@ def draw(
         progress: Hears how many completions there are.
     """
     generation = stage.generation
-    engine, _ = choose(generation.engine, policy, stage.eval.batch_size)
+    engine, _why = choose(generation, policy, stage.eval.batch_size)
     ids = [data.render(policy.tokenizer, prompt) for prompt in dataset["prompt"]]
-    drawn = generation.model_dump(exclude={"engine", "num_generations", "temperature"})
-    sampling = Sampling(**drawn, temperature=temperature, n=n, seed=seed)
-    generated = engine.generate(ids, sampling, progress).completion_ids
-    engine.close()
+    sampling = Sampling(**{**generation.drawn(), "temperature": temperature}, n=n, seed=seed)
+    try:
+        generated = engine.generate(ids, sampling, progress).completion_ids
+    finally:
+        engine.close()
     texts = policy.tokenizer.batch_decode(generated, skip_special_tokens=True)
     rows = [row for row in dataset for _ in range(n)]
     chat = not isinstance(rows[0]["prompt"], str)

@@ -23,6 +23,14 @@ class Policy:
     model: Any
     tokenizer: Any
     notes: list[str] = field(default_factory=list)
+    base: str | None = None
+    """Folder or hub id that holds these weights (under an adapter: the base's); None where none does."""
+    revision: str | None = None
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model sees, prompt and completion together; None where its configuration gives no bound."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     @property
     def end_ids(self) -> list[int]:
@@ -107,6 +115,8 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
         raise RequestError(f"model {base}: it cannot be loaded: {said}") from error
     policy = Policy(model, tokenizer, [note])
     added = _fit(policy, section)
+    if not added:
+        policy.base, policy.revision = base, settings["revision"]
     if adapter:
         import peft
 

@@ -1,10 +1,19 @@
 """Which engines there are, and which one is taken."""
 
+import importlib.util
 from typing import Any
 
 from rlkit.engines.engine import Engine
+from rlkit.errors import MissingExtraError, RequestError
+from rlkit.recipe.generation import GenerationSection
 
-ENGINES = {"transformers": "transformers' own generate: always there, on any hardware"}
+ENGINES = {
+    "transformers": "the policy's own model in this process: always there, on any hardware",
+    "vllm": "vLLM in this process, on a GPU or a CPU: the fastest for models from some 50M parameters on",
+    "vllm_server": "vLLM servers on this host or others (generation.servers); the policy is a LoRA adapter",
+}
+WORTH = 50_000_000
+"""Parameters from which on `auto` takes vLLM on a CPU, whose start takes some 20 seconds there."""
 
 
 def available() -> dict[str, str]:
@@ -12,9 +21,52 @@ def available() -> dict[str, str]:
     return dict(ENGINES)
 
 
-def choose(name: str, policy: Any, batch_size: int = 64) -> tuple[Engine, str]:
-    """The engine of that name (or the best that is installed, for auto), and why it was taken."""
+def choose(
+    settings: GenerationSection, policy: Any, batch_size: int = 64, training: bool = False
+) -> tuple[Engine, str]:
+    """The engine that a recipe asks for (or the best that is there, for auto), and why it was taken.
+
+    Args:
+        settings: `generation:` of the recipe.
+        policy: What it generates with: the engine serves it as it is now.
+        batch_size: Completions generated at a time, for the engine transformers.
+        training: The policy is trained beside it: on a GPU, the engine gives its memory back between groups.
+
+    Raises:
+        RequestError: The engine cannot serve this policy, or is not installed.
+        RunError: The engine did not start.
+    """
+    name, why = _auto(policy) if settings.engine == "auto" else (settings.engine, "as asked")
+    if name == "vllm":
+        if not installed():
+            raise MissingExtraError("generation.engine vllm", "vllm", "vllm")
+        from rlkit.engines.vllm import VllmEngine
+
+        return VllmEngine(policy, settings, training), f"engine vllm: {why}"
+    if name == "vllm_server":
+        if not settings.servers:
+            raise RequestError("generation.engine vllm_server needs generation.servers: [http://HOST:PORT, ...]")
+        from rlkit.engines.vllm_server import VllmServerEngine
+
+        return VllmServerEngine(policy, settings), f"engine vllm_server: {why}"
     from rlkit.engines.transformers import TransformersEngine
 
-    why = "engine transformers" + (": it needs nothing installed" if name == "auto" else ", as asked")
-    return TransformersEngine(policy, batch_size), why
+    return TransformersEngine(policy, batch_size, settings.dtype), f"engine transformers: {why}"
+
+
+def installed() -> bool:
+    """Whether vLLM is."""
+    return importlib.util.find_spec("vllm") is not None
+
+
+def _auto(policy: Any) -> tuple[str, str]:
+    import torch
+
+    if not installed():
+        return "transformers", "vLLM is not installed (pip install 'rlkit[vllm]')"
+    size = sum(p.numel() for p in policy.model.parameters())
+    if torch.cuda.is_available():
+        return "vllm", "it is installed, and there is a GPU"
+    if size < WORTH:
+        return "transformers", f"for {size / 1e6:.1f}M parameters on a CPU, vLLM's start costs more than it saves"
+    return "vllm", "it is installed, and the fastest"

@@ -16,7 +16,7 @@ class TransformersEngine:
         batch_size: Completions generated at a time.
     """
 
-    def __init__(self, policy: Policy, batch_size: int = 64):
+    def __init__(self, policy: Policy, batch_size: int = 64, dtype: str = "auto"):
         self.policy = policy
         self.batch_size = batch_size
 

@@ -21,8 +21,9 @@ def config(stage: Stage, seed: int, output: Path, weights: list[float]) -> GRPOC
     Raises:
         RequestError: TRL refuses a field.
     """
-    generation = stage.generation.model_dump(exclude={"engine"})
-    fields = {**arguments(stage, seed, output), **generation, "reward_weights": weights}
+    generation = stage.generation
+    fields = {**arguments(stage, seed, output), **generation.drawn(), "reward_weights": weights}
+    fields["num_generations"] = generation.num_generations
     return build(GRPOConfig, fields, stage)
 
 

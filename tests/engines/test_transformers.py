@@ -3,12 +3,14 @@ import torch
 
 from rlkit import data, policy
 from rlkit.engines import Sampling, choose
+from rlkit.recipe.generation import GenerationSection
 from rlkit.recipe.model import ModelSection
 
 
 @pytest.fixture(scope="module")
 def engine(tiny_model):
-    return choose("auto", policy.load(ModelSection(path=str(tiny_model)), train=False), batch_size=4)[0]
+    loaded = policy.load(ModelSection(path=str(tiny_model)), train=False)
+    return choose(GenerationSection(engine="transformers"), loaded, batch_size=4)[0]
 
 
 @pytest.fixture(scope="module")

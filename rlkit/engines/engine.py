@@ -39,6 +39,9 @@ class Generated(NamedTuple):
 class Engine(Protocol):
     """Generates completions, and takes the policy's new weights. A new engine serves the policy as it is then."""
 
+    exact: bool
+    """Whether it samples from the policy's own logits; else training weighs by the log-probabilities that it gives."""
+
     def generate(
         self, prompt_ids: list[list[int]], sampling: Sampling, progress: Callable[[int], None] | None = None
     ) -> Generated:

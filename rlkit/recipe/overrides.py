@@ -9,7 +9,7 @@ from rlkit.recipe import reader
 from rlkit.recipe.data import OF_THE_PATH
 from rlkit.recipe.reader import Path
 
-SHARED = ("model", "lora", "data", "rewards", "generation", "training")
+SHARED = ("model", "lora", "data", "rewards", "generation", "groups", "training")
 """Sections that stages inherit."""
 
 

@@ -10,6 +10,7 @@ from rlkit import weighting
 from rlkit.recipe.data import OF_THE_PATH, DataSection
 from rlkit.recipe.evaluation import EvalSection
 from rlkit.recipe.generation import GenerationSection
+from rlkit.recipe.groups import GroupsSection
 from rlkit.recipe.lora import LoraSection
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.section import Section
@@ -40,6 +41,7 @@ class Stage:
     data: DataSection
     rewards: list[RewardEntry]
     generation: GenerationSection
+    groups: GroupsSection
     eval: EvalSection
     training: dict[str, Any]
     where: tuple[str | int, ...]
@@ -66,6 +68,8 @@ class Recipe(Section):
     """Reward functions: a name, or {name: {parameter: value, weight: 1.0}}."""
     generation: GenerationSection = GenerationSection()
     """How groups are generated."""
+    groups: GroupsSection = GroupsSection()
+    """Which groups a step trains on, and how they go through the policy."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Any field of TRL's GRPOConfig or SFTConfig; in a pipeline it reaches the stages whose trainer has the field."""
     eval: EvalSection | None = None
@@ -117,6 +121,7 @@ class Recipe(Section):
                     data=inherit(DataSection(), self.data, inherited, body.data),
                     rewards=reward_entries(getattr(body, "rewards", None) or self.rewards),
                     generation=inherit(GenerationSection(), self.generation, getattr(body, "generation", None)),
+                    groups=inherit(GroupsSection(), self.groups, getattr(body, "groups", None)),
                     eval=evaluation,
                     training={**self.training, **training},
                     where=("stages", index - 1, kind) if self.stages else (),

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from rlkit.recipe.data import DataSection
 from rlkit.recipe.evaluation import EvalSection
 from rlkit.recipe.generation import GenerationSection
+from rlkit.recipe.groups import GroupsSection
 from rlkit.recipe.lora import LoraSection
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.section import Section
@@ -59,6 +60,8 @@ class GRPOStage(SFTStage):
     """Rewards instead of the recipe's."""
     generation: GenerationSection | None = None
     """Fields that differ from the recipe's `generation`."""
+    groups: GroupsSection | None = None
+    """Fields that differ from the recipe's `groups`."""
 
 
 class EvalStage(EvalSection):

@@ -1,18 +1,24 @@
 """Group relative policy optimisation by TRL's GRPOTrainer (arXiv 2402.03300)."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import torch
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from rlkit.completion import text_of
+from rlkit.engines import Sampling, choose
 from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
 from rlkit.runs import RunDirectory
 from rlkit.scoring import RewardStack, Scores
+from rlkit.training import shared_prefix
 from rlkit.training.arguments import arguments, build
 from rlkit.training.callback import RunCallback, go
+from rlkit.training.clock import Clock
+from rlkit.training.rollouts import Rollouts
+from rlkit.training.trainer import GroupTrainer
 
 
 def config(stage: Stage, seed: int, output: Path, weights: list[float]) -> GRPOConfig:
@@ -55,15 +61,32 @@ def train(
             batch["log_metric"](name, value)
         run.log_completions(callback.stage, step, _rows(batch, scores, stack, step))
 
-    trainer = GRPOTrainer(
+    stage, clock = callback.stage, Clock()
+    generation = stage.generation
+    engine, why = choose(generation, policy, args.per_device_train_batch_size * args.steps_per_generation, True)
+    callback.progress.say(f"  {why}")
+    corrected = not getattr(engine, "exact", True)
+    sampling = functools.partial(Sampling, **generation.drawn(), logprobs=corrected)
+    rollouts = Rollouts(engine, policy, sampling, args.seed, clock, generation.check_sync)
+    trainer = GroupTrainer(
+        groups=stage.groups,
+        clock=clock,
+        corrected=corrected,
         model=policy.model,
         reward_funcs=stack.functions(after=keep),
         args=args,
         train_dataset=dataset,
         processing_class=policy.tokenizer,
         callbacks=[callback],
+        rollout_func=rollouts,
     )
-    return go(trainer, checkpoint)
+    if trainer.unshared:
+        callback.progress.say(f"  prompts are not shared: {trainer.unshared}")
+    try:
+        return go(trainer, checkpoint)
+    finally:
+        engine.close()
+        shared_prefix.switch(policy.model, on=False)
 
 
 def _rows(batch: dict[str, Any], scores: Scores, stack: RewardStack, step: int) -> list[dict[str, Any]]:

@@ -12,9 +12,6 @@ from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
 from rlkit.scoring import RewardStack, Scores
 
-CORRECT = ("accuracy", "correctness")
-"""Rewards that say what is correct, where a recipe names none."""
-
 
 class Measurement(NamedTuple):
     """What was measured (`NAME`, `NAME_low`, `NAME_high`; `n` prompts), and every sample behind it."""
@@ -115,7 +112,7 @@ def measure(
         for i, (row, text, tokens, total) in enumerate(zip(drawn.rows, texts, drawn.ids, totals, strict=True))
     ]
     metrics: dict[str, Any] = {"n": len(dataset)}
-    correct = stage.eval.accuracy or next((name for name in CORRECT if name in stack.names), None)
+    correct = stage.eval.accuracy or stack.correct
     if correct:
         hits = [None if value is None else float(value >= 1.0) for value in scores[correct]]
         metrics |= _mean("accuracy", hits, per_prompt)

@@ -117,13 +117,18 @@ class RunDirectory:
             kept = [row for row in self.metrics() if row["stage"] != stage.name or row["step"] <= step]
             self._write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
 
-    def log_completions(self, stage: Stage, step: int, rows: list[dict[str, Any]]) -> None:
-        """Write the completions of a step, each with its rewards."""
+    def prompts(self, stage: Stage) -> Path:
+        """Where a GRPO stage keeps how hard its prompts were."""
+        return self.path / "prompts" / f"{stage.folder}.jsonl"
+
+    def log_completions(self, stage: Stage, step: int, rows: list[dict[str, Any]], more: bool = False) -> None:
+        """Write the completions of a step, each with its rewards; `more`: behind those that it has already."""
         folder = self.path / "completions" / stage.folder
         folder.mkdir(parents=True, exist_ok=True)
         rank = os.environ.get("RANK", "0")
         name = f"step_{step:06d}.jsonl" if rank == "0" else f"step_{step:06d}.rank{rank}.jsonl"
-        (folder / name).write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
+        with (folder / name).open("a" if more else "w") as file:
+            file.write("".join(json.dumps(row, default=str) + "\n" for row in rows))
 
     def write_result(self, stage: Stage, result: dict[str, Any], samples: list[dict[str, Any]]) -> None:
         """Write what an eval stage measured, and every sample that it looked at."""

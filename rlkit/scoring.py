@@ -25,6 +25,8 @@ LAST = 100
 """Completions over which the error rate is taken."""
 ENOUGH = 10
 """Completions from which on it says something."""
+CORRECT = ("accuracy", "correctness")
+"""Rewards that say what is correct."""
 
 Scores = dict[str, list[float | None]]
 
@@ -69,6 +71,11 @@ class RewardStack:
         self._failed: dict[str, list[int]] = {}
         for reward in self.rewards:
             reward.processes = processes or reward.processes
+
+    @property
+    def correct(self) -> str | None:
+        """The reward that says what is correct, where a recipe names none; None: there is none."""
+        return next((name for name in CORRECT if name in self.names), None)
 
     def weights(self, step: int | None = None) -> list[float]:
         """The weight of each reward at a step; where schedules end, without one."""

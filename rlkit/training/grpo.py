@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from trl import GRPOConfig
 
-from rlkit.completion import text_of
 from rlkit.engines import Sampling, choose
 from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
@@ -15,8 +14,10 @@ from rlkit.runs import RunDirectory
 from rlkit.scoring import RewardStack, Scores
 from rlkit.training import shared_prefix
 from rlkit.training.arguments import arguments, build
-from rlkit.training.callback import RunCallback, go
+from rlkit.training.callback import RunCallback, go, step_of
 from rlkit.training.clock import Clock
+from rlkit.training.journal import Journal
+from rlkit.training.prompts import PromptPool
 from rlkit.training.rollouts import Rollouts
 from rlkit.training.trainer import GroupTrainer
 
@@ -53,57 +54,39 @@ def train(
         callback: Hears every log.
         checkpoint: Go on from here.
     """
+    stage, clock = callback.stage, Clock()
+    generation = stage.generation
+    pool = PromptPool(dataset, run.prompts(stage), args.seed, stage.groups.curriculum, since=step_of(checkpoint))
+    journal = Journal(run, stage, stack, pool)
 
-    def keep(batch: dict[str, Any], scores: Scores) -> None:
+    def scored(batch: dict[str, Any], scores: Scores) -> None:
         step = batch["trainer_state"].global_step
         trainer.reward_weights = torch.tensor(stack.weights(step), dtype=torch.float32)  # before TRL sums them
         for name, value in stack.figures(scores, step).items():
             batch["log_metric"](name, value)
-        run.log_completions(callback.stage, step, _rows(batch, scores, stack, step))
+        journal.write(batch, scores)
 
-    stage, clock = callback.stage, Clock()
-    generation = stage.generation
     engine, why = choose(generation, policy, args.per_device_train_batch_size * args.steps_per_generation, True)
     callback.progress.say(f"  {why}")
-    corrected = not getattr(engine, "exact", True)
-    sampling = functools.partial(Sampling, **generation.drawn(), logprobs=corrected)
+    sampling = functools.partial(Sampling, **generation.drawn(), logprobs=not engine.exact)
     rollouts = Rollouts(engine, policy, sampling, args.seed, clock, generation.check_sync)
     trainer = GroupTrainer(
+        pool=pool,
+        rollouts=rollouts,
         groups=stage.groups,
         clock=clock,
-        corrected=corrected,
+        corrected=not engine.exact,
         model=policy.model,
-        reward_funcs=stack.functions(after=keep),
+        reward_funcs=stack.functions(after=scored),
         args=args,
         train_dataset=dataset,
         processing_class=policy.tokenizer,
         callbacks=[callback],
-        rollout_func=rollouts,
     )
     if trainer.unshared:
         callback.progress.say(f"  prompts are not shared: {trainer.unshared}")
     try:
         return go(trainer, checkpoint)
     finally:
-        engine.close()
+        rollouts.close()
         shared_prefix.switch(policy.model, on=False)
-
-
-def _rows(batch: dict[str, Any], scores: Scores, stack: RewardStack, step: int) -> list[dict[str, Any]]:
-    """What is kept of a batch: enough to score it again with `rlkit score`."""
-    columns = {name: batch[name] for reward in stack.rewards for name in reward.columns if name in batch}
-    prompts = batch["prompts"]
-    totals = stack.total(scores, step, prompts)
-    return [
-        {
-            **{name: values[i] for name, values in columns.items()},
-            "prompt": prompt,
-            "completion": text_of(completion),
-            "tokens": len(ids),
-            "reward": total,
-            "rewards": {name: values[i] for name, values in scores.items()},
-        }
-        for i, (prompt, completion, ids, total) in enumerate(
-            zip(prompts, batch["completions"], batch["completion_ids"], totals, strict=True)
-        )
-    ]

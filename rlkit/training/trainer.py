@@ -1,53 +1,59 @@
-"""TRL's GRPOTrainer, doing no work that teaches nothing: see `GroupTrainer`."""
+"""TRL's GRPOTrainer with a say in which groups a step trains on: see `GroupTrainer`."""
 
-import logging
 from typing import Any
 
 import torch
-from trl import GRPOTrainer
 from trl.trainer import utils
 
-from rlkit.recipe.groups import GroupsSection
-from rlkit.training import importance, microbatches, shared_prefix
-from rlkit.training.clock import Clock
+from rlkit.errors import RequestError
+from rlkit.training import microbatches
+from rlkit.training.gradient import GradientTrainer
 from rlkit.training.microbatches import Batch
-from rlkit.training.shared_prefix import Layout
+from rlkit.training.prompts import PromptPool
+from rlkit.training.rollouts import Rollouts
 
-logger = logging.getLogger("rlkit")
-
-PAYS = 0.9
-"""Prompts are shared where at most this part of the tokens that padded rows would have is left."""
+Row = dict[str, Any]
 
 
-class GroupTrainer(GRPOTrainer):
-    """Trains on groups as GRPOTrainer does, by the same losses and to the same gradient, with less work.
+class GroupTrainer(GradientTrainer):
+    """Trains on groups that have something to teach.
 
-    - Completions without advantage are left out of forward and backward where that changes nothing.
-    - A prompt goes through the policy once for all of its completions (`rlkit.training.shared_prefix`).
-    - A batch is gone through in pieces of at most `groups.tokens_per_microbatch` tokens.
-    - Where another engine than the policy itself generated, its log-probabilities weigh the tokens, as TRL does for
-      vLLM, without the forward pass that TRL spends on it.
+    - Groups stay whole from their completions to the gradient.
+    - A curriculum replaces prompts that rest (`groups.curriculum`).
+    - Dynamic sampling replaces groups without variance by those of more prompts (`groups.extra_prompts`; DAPO,
+      arXiv 2503.14476, section 3.2).
+    - The next step's groups are generated while this one trains (`groups.overlap`).
 
     Args:
-        groups: The recipe's `groups:`.
-        clock: Told where the time goes.
-        corrected: Whether the completions' log-probabilities are those of another engine or of older weights.
-        kwargs: GRPOTrainer's arguments.
+        pool: Where more prompts come from.
+        rollouts: What completes them.
+        kwargs: GradientTrainer's arguments.
+
+    Raises:
+        RequestError: The settings of `groups:` do not go with the batch sizes.
     """
 
-    def __init__(self, groups: GroupsSection, clock: Clock, corrected: bool = False, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.accelerator: Any
-        self._buffered_inputs: list[Batch] | None
-        self.groups, self.clock = groups, clock
-        self.corrected = corrected and self.args.vllm_importance_sampling_correction
-        self.unshared = self._cannot_share()
-        """Why prompts are not shared; None where they are."""
-        self._piece: Batch | None = None
+    def __init__(self, pool: PromptPool, rollouts: Rollouts, **kwargs: Any):
+        super().__init__(rollout_func=rollouts, **kwargs)
+        self.pool, self.rollouts = pool, rollouts
         self._flat = torch.zeros(0, dtype=torch.bool)
-        self._cells = self._padding = 0
+        self._read: list[list[Row]] = []
+        self._next: list[Row] | None = None
+        self._draws = 0
+        self._check()
 
-    # What a step trains on
+    def _check(self) -> None:
+        args, rows = self.args, self.args.generation_batch_size // self.accelerator.num_processes
+        if (self.groups.extra_prompts or self.groups.curriculum) and rows % self.num_generations:
+            raise RequestError(
+                f"groups.extra_prompts and groups.curriculum need whole groups in each process: {rows} completions "
+                f"a process are not groups of {self.num_generations}; change training.per_device_train_batch_size"
+            )
+        aligned = args.steps_per_generation == args.gradient_accumulation_steps and self.num_iterations == 1
+        if self.groups.overlap and not aligned:
+            raise RequestError(
+                "groups.overlap needs one generation a step: leave out training.steps_per_generation and num_iterations"
+            )
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """TRL's, but groups stay whole."""
@@ -74,162 +80,76 @@ class GroupTrainer(GRPOTrainer):
         self._flat = totals.amax(1) - totals.amin(1) <= 1e-6 * totals.abs().amax(1)
         return rewards
 
-    def _generate_and_score_completions(self, inputs: Any) -> Batch:
-        batch = super()._generate_and_score_completions(inputs)
-        if self.multi_objective_aggregation == "sum_then_normalize" and self.model.training:
-            # Equal rewards leave rounding in their advantages, which the group's deviation then blows up.
-            start = self.accelerator.process_index * len(inputs)
-            flat = self._flat.repeat_interleave(self.num_generations)[start : start + len(inputs)]
-            batch["advantages"] = batch["advantages"].masked_fill(flat, 0.0)
+    def _generate_and_score_completions(self, inputs: list[Row]) -> Batch:
+        if not self.model.training:
+            return super()._generate_and_score_completions(inputs)
+        inputs = self._next or self._chosen(inputs)
+        batch, flat = self._scored(inputs)
+        if self.groups.extra_prompts:
+            batch = self._filled(batch, flat)
+        if self.groups.overlap:
+            self._next = self._chosen(self._read[0]) if self._read else None
+            if self._next:
+                self.rollouts.begin([row["prompt"] for row in self._next], self)
         return batch
 
-    # The loss
+    def _scored(self, inputs: list[Row]) -> tuple[Batch, list[bool]]:
+        """A batch of completions with their advantages, and for each of its groups whether it has no variance."""
+        batch = super()._generate_and_score_completions(inputs)
+        start = self.accelerator.process_index * len(inputs)
+        flat = self._flat.repeat_interleave(self.num_generations)[start : start + len(inputs)]
+        if self.multi_objective_aggregation == "sum_then_normalize":
+            # Equal rewards leave rounding in their advantages, which the group's deviation then blows up.
+            batch["advantages"] = batch["advantages"].masked_fill(flat, 0.0)
+        return batch, flat[:: self.num_generations].tolist()
 
-    def training_step(self, *args: Any, **kwargs: Any) -> Any:
-        """TRL's, timed."""
-        with self.clock("train"):
-            return super().training_step(*args, **kwargs)
+    def _chosen(self, inputs: list[Row]) -> list[Row]:
+        """The rows of a step, other ones in place of those whose prompts rest."""
+        if not self.groups.curriculum:
+            return inputs
+        groups = [inputs[i : i + self.num_generations] for i in range(0, len(inputs), self.num_generations)]
+        step = self.state.global_step
+        resting = [index for index, rows in enumerate(groups) if self.pool.rests(rows[0]["prompt"], step)]
+        for index, row in zip(resting, self.pool.draw(len(resting), step, self._salt()), strict=False):
+            groups[index] = [row] * self.num_generations
+        self._metrics["train"]["groups/resting"].append(len(resting) / len(groups))
+        return [row for rows in groups for row in rows]
 
-    def compute_loss(
-        self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """The loss of a batch; all of its pieces but the last have gone backward already."""
-        if not self.model.training:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        first, *more = self._pieces(inputs) if self._splits() else [list(range(len(inputs["advantages"])))]
-        done = torch.zeros((), device=self.accelerator.device)
-        for piece in more:
-            with self.accelerator.no_sync(model):
-                loss = self._loss(model, inputs, piece)
-                with torch.autocast(self.accelerator.device.type, enabled=False):
-                    self.accelerator.backward(loss)
-            done += loss.detach()
-        return self._loss(model, inputs, first) + done
+    def _filled(self, batch: Batch, flat: list[bool]) -> Batch:
+        """A batch with groups of more prompts in place of those without variance."""
+        group, spare = self.num_generations, self.groups.extra_prompts // self.accelerator.num_processes
+        order = [list(range(start, start + group)) for start in range(0, len(flat) * group, group)]
+        missing = [index for index, is_flat in enumerate(flat) if is_flat]
+        drawn = 0
+        while spare > drawn:  # each time, at least one more is drawn
+            # Processes meet in every generation, so they draw as many.
+            want = torch.tensor([len(missing)], device=self.accelerator.device)
+            n = min(int(self.accelerator.gather(want).max()), spare - drawn)
+            rows = self.pool.draw(n, self.state.global_step, self._salt()) if n else []
+            if len(rows) < n or not rows:
+                break
+            more, is_flat = self._scored([row for row in rows for _ in range(group)])
+            drawn += n
+            size = len(batch["advantages"])
+            batch = microbatches.join(batch, more, self.processing_class.pad_token_id)
+            for index, still in enumerate(is_flat):
+                if not still and missing:
+                    order[missing.pop()] = list(range(size + index * group, size + (index + 1) * group))
+        self._metrics["train"]["groups/thrown_away"].append(float(drawn))  # a step keeps as many as it would have had
+        self._metrics["train"]["groups/replaced"].append(float(sum(flat) - len(missing)))
+        batch = microbatches.rows(batch, [i for places in order for i in places])
+        batch["num_items_in_batch"] = self.accelerator.gather(batch["completion_mask"].sum()).sum()
+        return batch
 
-    def _splits(self) -> bool:
-        """Whether the loss of a batch is the sum of its rows': a term over all of its tokens' entropies is not."""
-        bonus = getattr(self, "_entropy_bonus_enabled", False)
-        sharded = self.accelerator.distributed_type.name not in ("NO", "MULTI_CPU", "MULTI_GPU")
-        return not (bonus or sharded or self.top_entropy_quantile < 1.0 or self.aux_loss_enabled)
+    def _salt(self) -> int:
+        """Another number for each draw of a step in each process."""
+        self._draws += 1
+        return self._draws * self.accelerator.num_processes + self.accelerator.process_index
 
-    def _pieces(self, inputs: Batch) -> list[list[int]]:
-        lengths = inputs["completion_mask"].sum(1)
-        kept = list(range(len(lengths)))
-        if self.beta == 0.0 and self.groups.leave_out_flat:
-            # One is kept in any case: a step without a graph has nothing to go backward through.
-            kept = (inputs["advantages"] != 0).nonzero()[:, 0].tolist() or [int(lengths.argmin())]
-        prompts = _unpadded(inputs["prompt_ids"], inputs["prompt_mask"])
-        made = microbatches.pieces(
-            [prompts[i] for i in kept],
-            [int(lengths[i]) for i in kept],
-            self.groups.tokens_per_microbatch,
-            shared=self.unshared is None,
-        )
-        return [[kept[i] for i in piece] for piece in made]
-
-    def _loss(self, model: Any, inputs: Batch, rows: list[int]) -> torch.Tensor:
-        self._piece = microbatches.take(inputs, rows)
-        weight = microbatches.share(self.loss_type, self._piece["completion_mask"], inputs["completion_mask"])
-        accelerator = self.accelerator
-        self.accelerator = _Alone(accelerator) if self._splits() else accelerator
-        try:
-            return self._compute_loss(model, self._piece) * weight
-        finally:
-            self.accelerator, self._piece = accelerator, None
-
-    # The forward pass
-
-    def _get_per_token_logps_and_entropies(
-        self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, *args: Any, **kwargs: Any
-    ) -> Any:
-        """TRL's, by the shared prefix where that pays."""
-        split = input_ids.shape[1] - logits_to_keep
-        prompts = _unpadded(input_ids[:, :split], attention_mask[:, :split])
-        mask = attention_mask[:, split:]
-        tokens = sum(len(prompt) - 1 for prompt in set(map(tuple, prompts))) + int(mask.sum())
-        if self._pays(model, tokens, input_ids, kwargs):
-            logps, entropies = self._shared(model, prompts, input_ids[:, split:], mask, kwargs.get("batch_size"))
-            made = logps, entropies if kwargs.get("compute_entropy") else None, None
-            self._cells += tokens
-        else:
-            made = super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
-            )
-            self._cells += input_ids.numel()
-            self._padding += int((attention_mask == 0).sum())
-        if self.corrected and self._piece is not None:
-            weights = importance.weigh(self._piece, made[0].detach(), self.args, self.loss_type)
-            self._metrics["train"]["sampling/importance_sampling_ratio/mean"].append(float(weights.mean()))
-        return made
-
-    def _shared(
-        self, model: Any, prompts: list[list[int]], ids: torch.Tensor, mask: torch.Tensor, batch_size: int | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities and entropies (rows, length) of the completion tokens, zero where the mask is."""
-        rows = mask.any(1).nonzero()[:, 0].tolist()
-        made = torch.zeros(mask.shape, device=ids.device), torch.zeros(mask.shape, device=ids.device)
-        completions = [ids[i][mask[i].bool()].tolist() for i in rows]
-        size = batch_size or len(rows)
-        for start in range(0, len(rows), size):
-            some = slice(start, start + size)
-            layout = Layout.make([prompts[i] for i in rows[some]], completions[some], ids.device)
-            with self.accelerator.autocast():
-                output = model(
-                    **shared_prefix.inputs(layout), labels=layout.labels, shift_labels=layout.labels, fused_lm_head=True
-                )
-            where = torch.zeros_like(mask, dtype=torch.bool)
-            where[rows[some]] = mask[rows[some]].bool()
-            scored = layout.labels[0] != -100
-            made = tuple(
-                x.masked_scatter(where, y[0, scored])
-                for x, y in zip(made, (output.log_probs, output.entropy), strict=True)
-            )
-        return made
-
-    def _pays(self, model: Any, tokens: int, input_ids: torch.Tensor, kwargs: dict[str, Any]) -> bool:
-        extra = {name for name, value in kwargs.items() if value is not None and value is not False}
-        if self.unshared or extra - {"batch_size", "compute_entropy"} or tokens > PAYS * input_ids.numel():
-            return False
-        narrow = shared_prefix.window(model)
-        return shared_prefix.ready(self.accelerator.unwrap_model(model)) and (
-            narrow is None or input_ids.shape[1] <= narrow
-        )
-
-    def _cannot_share(self) -> str | None:
-        if not self.groups.shared_prefix:
-            return "groups.shared_prefix is false"
-        if not hasattr(utils, "add_fused_lm_head"):
-            return "TRL is older than 1.15"
-        return shared_prefix.switch(self.accelerator.unwrap_model(self.model))
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """TRL's, with where the time went and what share of the tokens was padding."""
-        if self.model.training and "loss" in logs:
-            logs |= self.clock.figures()
-            if self._cells:
-                logs["padding"] = self._padding / self._cells
-            self._cells = self._padding = 0
-        super().log(logs, start_time)
-
-
-class _Alone:
-    """An accelerator that exchanges nothing: pieces of a batch differ in number and size between processes."""
-
-    def __init__(self, accelerator: Any):
-        self._accelerator = accelerator
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._accelerator, name)
-
-    def gather(self, tensor: Any) -> Any:
-        return tensor
-
-    def reduce(self, tensor: Any, reduction: str = "sum") -> Any:
-        return tensor
-
-    gather_for_metrics = gather
-
-
-def _unpadded(ids: torch.Tensor, mask: torch.Tensor) -> list[list[int]]:
-    """Token ids without the padding on their left."""
-    return [row[len(row) - n :] for row, n in zip(ids.tolist(), mask.sum(1).tolist(), strict=True)]
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        """Trainer's, one step ahead where generation overlaps with training."""
+        if not self.groups.overlap:
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
+        now = self._read or super().get_batch_samples(epoch_iterator, num_batches, device)[0]
+        self._read = super().get_batch_samples(epoch_iterator, num_batches, device)[0]
+        return now, None

@@ -1,4 +1,4 @@
-"""The gradient of `GroupTrainer` is TRL's own, whatever it leaves out, shares or splits."""
+"""The gradient of `GradientTrainer` is TRL's own, whatever it leaves out, shares or splits."""
 
 import copy
 
@@ -12,7 +12,7 @@ from rlkit.recipe.groups import GroupsSection
 from rlkit.recipe.lora import LoraSection
 from rlkit.recipe.model import ModelSection
 from rlkit.training.clock import Clock
-from rlkit.training.trainer import GroupTrainer
+from rlkit.training.gradient import GradientTrainer
 
 GROUP = 4
 LENGTHS = [3, 7, 1, 5, 4, 4, 2, 9, 6, 1, 3, 8]
@@ -48,7 +48,7 @@ def make(tiny_model, tmp_path):
         made = []
         for kind, more in (
             (GRPOTrainer, {}),
-            (GroupTrainer, {"groups": groups or GroupsSection(), "clock": Clock(), "corrected": corrected}),
+            (GradientTrainer, {"groups": groups or GroupsSection(), "clock": Clock(), "corrected": corrected}),
         ):
             args = config(tmp_path / "run", **fields)
             model = copy.deepcopy(loaded.model)
@@ -162,11 +162,15 @@ def test_importance_sampling_weighs_as_trl_does_for_vllm(make, mode, loss):
             inputs["completion_ids"].shape[1],
         )[0]
     inputs["old_per_token_logps"] = logps
-    inputs["sampling_per_token_logps"] = logps + 0.2 * torch.randn(logps.shape, generator=torch.Generator().manual_seed(3))
+    inputs["sampling_per_token_logps"] = logps + 0.2 * torch.randn(
+        logps.shape, generator=torch.Generator().manual_seed(3)
+    )
     gap = (logps - inputs["sampling_per_token_logps"]) * inputs["completion_mask"]
     ratio = (gap.sum(-1, keepdim=True) if "sequence" in mode else gap).exp()
     outside = (ratio < 0.8) | (ratio > 1.3)
-    inputs["importance_sampling_ratio"] = ratio.clamp(0.8, 1.3) if "truncate" in mode else ratio.masked_fill(outside, 0.0)
+    inputs["importance_sampling_ratio"] = (
+        ratio.clamp(0.8, 1.3) if "truncate" in mode else ratio.masked_fill(outside, 0.0)
+    )
     theirs.use_vllm = theirs.vllm_importance_sampling_correction = True
     _, expected = gradient(theirs, inputs)
     for name in ("importance_sampling_ratio", "old_per_token_logps"):

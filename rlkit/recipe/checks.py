@@ -131,6 +131,8 @@ def _stage(stage: Stage) -> Iterator[Problem]:
     if stage.kind == "sft" and not data.messages and not data.completion:
         said = "has nothing to imitate: set data.completion (with data.prompt) or data.messages"
         yield Problem((*where, "data"), f"the stage {stage.name!r} {said}; for grpo, set rewards")
+    if stage.kind != "sft":
+        yield from _engine(stage)
     model = stage.model
     if model is None:
         return
@@ -145,6 +147,21 @@ def _stage(stage: Stage) -> Iterator[Problem]:
         if importlib.util.find_spec("bitsandbytes") is None:
             said = str(MissingExtraError("load_in_4bit", "bitsandbytes", "bnb"))
             yield Problem(("model", "load_in_4bit"), said)
+
+
+def _engine(stage: Stage) -> Iterator[Problem]:
+    """Settings of the engine that cannot work with this stage."""
+    where, settings = (*stage.where, "generation"), stage.generation
+    if settings.engine == "vllm" and importlib.util.find_spec("vllm") is None:
+        yield Problem((*where, "engine"), str(MissingExtraError("generation.engine vllm", "vllm", "vllm")))
+    if settings.engine == "vllm_server" and not settings.servers:
+        yield Problem((*where, "servers"), "engine vllm_server needs the servers: [http://HOST:PORT, ...]")
+    if settings.engine == "vllm_server" and stage.kind == "grpo" and stage.lora is None:
+        said = "servers take a new adapter each step, not new weights: add lora: {r: 16}, or use engine: vllm"
+        yield Problem((*where, "engine"), said)
+    if stage.kind == "grpo" and stage.groups.overlap and settings.engine != "vllm_server":
+        said = "overlap needs an engine elsewhere: generation.engine=vllm_server with generation.servers"
+        yield Problem((*stage.where, "groups", "overlap"), said)
 
 
 def _training(recipe: Recipe, stages: list[Stage]) -> Iterator[Problem]:

@@ -100,22 +100,24 @@ class PromptPool:
             return False
         return step - one.step < self.curriculum.return_after
 
-    def draw(self, n: int, step: int, salt: int = 0) -> list[dict[str, Any]]:
+    def draw(self, n: int, step: int, salt: int = 0, beside: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Up to `n` different rows whose prompts do not rest; the same for the same step and salt.
 
-        Fewer are given where the rest of the data rests.
+        Fewer are given where the other prompts rest or are among those `beside`.
         """
         chance = random.Random(f"{self.seed} {step} {salt}")
         size = len(self.rows)
         made: list[dict[str, Any]] = []
         tried: set[int] = set()
+        taken = set(map(key, beside))
         while len(made) < n and len(tried) < size:
             index = chance.randrange(size)
             if index in tried:
                 continue
             tried.add(index)
             row = self.rows[index]
-            if not self.rests(row["prompt"], step):
+            if key(row["prompt"]) not in taken and not self.rests(row["prompt"], step):
+                taken.add(key(row["prompt"]))
                 made.append(row)
         return made
 

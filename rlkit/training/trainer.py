@@ -86,7 +86,7 @@ class GroupTrainer(GradientTrainer):
         inputs = self._next or self._chosen(inputs)
         batch, flat = self._scored(inputs)
         if self.groups.extra_prompts:
-            batch = self._filled(batch, flat)
+            batch = self._filled(batch, flat, [row["prompt"] for row in inputs[:: self.num_generations]])
         if self.groups.overlap:
             self._next = self._chosen(self._read[0]) if self._read else None
             if self._next:
@@ -110,12 +110,13 @@ class GroupTrainer(GradientTrainer):
         groups = [inputs[i : i + self.num_generations] for i in range(0, len(inputs), self.num_generations)]
         step = self.state.global_step
         resting = [index for index, rows in enumerate(groups) if self.pool.rests(rows[0]["prompt"], step)]
-        for index, row in zip(resting, self.pool.draw(len(resting), step, self._salt()), strict=False):
+        prompts = [rows[0]["prompt"] for rows in groups]
+        for index, row in zip(resting, self.pool.draw(len(resting), step, self._salt(), prompts), strict=False):
             groups[index] = [row] * self.num_generations
         self._metrics["train"]["groups/resting"].append(len(resting) / len(groups))
         return [row for rows in groups for row in rows]
 
-    def _filled(self, batch: Batch, flat: list[bool]) -> Batch:
+    def _filled(self, batch: Batch, flat: list[bool], prompts: list[Any]) -> Batch:
         """A batch with groups of more prompts in place of those without variance."""
         group, spare = self.num_generations, self.groups.extra_prompts // self.accelerator.num_processes
         order = [list(range(start, start + group)) for start in range(0, len(flat) * group, group)]
@@ -125,7 +126,8 @@ class GroupTrainer(GradientTrainer):
             # Processes meet in every generation, so they draw as many.
             want = torch.tensor([len(missing)], device=self.accelerator.device)
             n = min(int(self.accelerator.gather(want).max()), spare - drawn)
-            rows = self.pool.draw(n, self.state.global_step, self._salt()) if n else []
+            rows = self.pool.draw(n, self.state.global_step, self._salt(), prompts) if n else []
+            prompts = prompts + [row["prompt"] for row in rows]
             if len(rows) < n or not rows:
                 break
             more, is_flat = self._scored([row for row in rows for _ in range(group)])

@@ -11,7 +11,10 @@ SMOOTH = 5
 
 
 def draw(run: RunDirectory) -> None:
-    """Write `curves.png` into the run directory: one panel a training stage, and one for the measurements."""
+    """Write `curves.png` into the run directory.
+
+    A panel a training stage, one for where a GRPO stage's time went, and one for the measurements.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -20,16 +23,18 @@ def draw(run: RunDirectory) -> None:
     summary = run.summary()
     trained = list(dict.fromkeys(row["stage"] for row in run.metrics()))
     measured = [entry for entry in summary if entry["stage"] == "eval"]
-    panels = len(trained) + bool(measured)
+    timed = [name for name in trained if any("time/other" in row for row in run.metrics(name))]
+    panels = len(trained) + len(timed) + bool(measured)
     if not panels:
         return
     figure, axes = plt.subplots(1, panels, figsize=(4.6 * panels, 3.6), squeeze=False, layout="constrained")
-    for axis, name in zip(axes[0], trained, strict=False):
+    left = iter(axes[0])
+    for name in trained:
         rows = run.metrics(name)
-        if any("reward" in row for row in rows):
-            _rewards(axis, name, rows)
-        else:
-            _loss(axis, name, rows)
+        shown = _rewards if any("reward" in row for row in rows) else _loss
+        shown(next(left), name, rows)
+        if name in timed:
+            _times(next(left), name, rows)
     if measured:
         _measurements(axes[0][-1], measured)
     figure.savefig(run.path / "curves.png", dpi=150, facecolor="white")
@@ -76,6 +81,22 @@ def _rewards(axis: Any, name: str, rows: list[dict[str, Any]]) -> None:
             _curve(axis, points, colour, key.split("/")[1])
     _style(axis, f"{name}: mean of each reward", "step")
     axis.legend(fontsize=8, frameon=False, labelcolor=INK)
+
+
+def _times(axis: Any, name: str, rows: list[dict[str, Any]]) -> None:
+    """Seconds a step by what they were spent on, one on the other."""
+    timed = [row for row in rows if "time/other" in row]
+    parts = [key for key in timed[0] if key.startswith("time/")]
+    steps = [row["step"] for row in timed]
+    heights = [[row[part] for row in timed] for part in parts]
+    labels = [part.removeprefix("time/") for part in parts]
+    axis.stackplot(steps, heights, labels=labels, colors=(*COLOURS[: len(parts) - 1], SOFT), linewidth=0, alpha=0.85)
+    highest = sorted(map(sum, zip(*heights, strict=True)))[
+        int(len(steps) * 0.98)
+    ]  # one slow step does not hide the rest
+    axis.set_ylim(0, highest * 1.25)
+    _style(axis, f"{name}: seconds a step", "step")
+    axis.legend(fontsize=8, frameon=False, labelcolor=INK, ncols=3, loc="upper left")
 
 
 def _measurements(axis: Any, measured: list[dict[str, Any]]) -> None:

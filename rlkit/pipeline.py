@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import logging
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +194,7 @@ def _measure(plan: Plan, stage: Stage, loaded: Policy, stack: RewardStack, progr
 def _train(
     stage: Stage, run: RunDirectory, config: Any, loaded: Policy, prepared: Any, stack: RewardStack, progress: Progress
 ) -> dict[str, Any]:
+    from rlkit.training import clock
     from rlkit.training.callback import RunCallback, last_checkpoint, step_of
 
     checkpoint = last_checkpoint(run.checkpoints(stage))
@@ -215,6 +217,8 @@ def _train(
     metrics = {"steps": trainer.state.global_step}
     last = {k: v for k, v in callback.last.items() if k in ("loss", "reward", "mean_token_accuracy")}
     metrics |= last
+    if stage.kind == "grpo":
+        metrics |= clock.costs(run.metrics(stage.name))
     if any(stack.errors.values()):
         metrics["reward_errors"] = {name: count for name, count in stack.errors.items() if count}
     if any(stack.timeouts.values()):
@@ -230,6 +234,7 @@ def settle(recipe: Recipe) -> None:
 
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    warnings.filterwarnings("ignore", message="TRL currently supports vLLM")  # rlkit drives vLLM itself
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()

@@ -40,7 +40,11 @@ def _figures(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
         if name.endswith(("_low", "_high")):
             continue
         low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        if name == "time":
+            whole = sum(value.values()) or 1.0
+            shown = ", ".join(f"{part} {seconds / whole:.0%}" for part, seconds in value.items())
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else str(value)
         rows.append((name, shown, f"{low:.3g} to {high:.3g}" if low is not None and high is not None else ""))
     return rows
 

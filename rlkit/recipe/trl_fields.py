@@ -127,7 +127,7 @@ def problem(kind: str, name: str, value: Any) -> str | None:
     known = fields(kind)
     if name in ELSEWHERE:
         return ELSEWHERE[name].replace("FIELD", name)
-    if name.startswith("vllm_"):
+    if name.startswith("vllm_") and not name.startswith("vllm_importance_sampling"):
         return _ENGINE
     if not known:
         return None

@@ -85,6 +85,7 @@ def train(
     )
     if trainer.unshared:
         callback.progress.say(f"  prompts are not shared: {trainer.unshared}")
+    clock.figures()  # time counts from here
     try:
         return go(trainer, checkpoint)
     finally:

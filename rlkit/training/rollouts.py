@@ -30,7 +30,7 @@ class Rollouts:
         sampling: Callable[..., Sampling],
         seed: int,
         clock: Clock,
-        check_sync: bool,
+        check_sync: bool = False,
     ):
         self.engine, self.policy, self.sampling, self.seed = engine, policy, sampling, seed
         self.clock, self.check_sync = clock, check_sync

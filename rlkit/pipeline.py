@@ -234,7 +234,8 @@ def settle(recipe: Recipe) -> None:
 
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    warnings.filterwarnings("ignore", message="TRL currently supports vLLM")  # rlkit drives vLLM itself
+    for said in ("TRL currently supports vLLM", "You are using 'rollout_func'"):  # rlkit drives the engine itself
+        warnings.filterwarnings("ignore", message=said)
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()

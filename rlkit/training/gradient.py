@@ -148,10 +148,9 @@ class GradientTrainer(GRPOTrainer):
         extra = {name for name, value in kwargs.items() if value is not None and value is not False}
         if self.unshared or extra - {"batch_size", "compute_entropy"} or tokens > PAYS * input_ids.numel():
             return False
-        narrow = shared_prefix.window(model)
-        return shared_prefix.ready(self.accelerator.unwrap_model(model)) and (
-            narrow is None or input_ids.shape[1] <= narrow
-        )
+        bare = self.accelerator.unwrap_model(model)
+        narrow = shared_prefix.window(bare)
+        return shared_prefix.ready(bare) and (narrow is None or input_ids.shape[1] <= narrow)
 
     def _cannot_share(self) -> str | None:
         if not self.groups.shared_prefix:

@@ -158,3 +158,17 @@ def test_a_run_leaves_the_weights_that_trl_leaves(tiny_model, tmp_path, loss_typ
         weights.append({n: p.detach().clone() for n, p in loaded.model.named_parameters()})
         assert max(float((weights[-1][n] - before[n]).abs().max()) for n in before) > 1e-4
     assert max(float((weights[0][n] - weights[1][n]).abs().max()) for n in before) < 1e-5
+
+
+@pytest.mark.slow
+def test_two_processes_leave_out_and_fill_groups_each_for_itself(odd_recipe, tmp_path, rlkit):
+    training = "training={max_steps: 3, per_device_train_batch_size: 8, gradient_checkpointing: false}"
+    sections = ["groups.extra_prompts=4", "groups.curriculum={skip_after: 1}", "groups.tokens_per_microbatch=60"]
+    launch = ["--", "--num_processes", "2", "--cpu"]
+    done = rlkit("train", odd_recipe, training, *sections, "--run-dir", "run", *launch, timeout=400)
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert sum(row["groups/replaced"] for row in rows) > 0
+    groups = [json.loads(line) for line in (tmp_path / "run" / "prompts" / "1-grpo.jsonl").read_text().splitlines()]
+    assert sum(group["n"] for group in groups if group["step"] == 0) >= 16

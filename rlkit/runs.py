@@ -17,6 +17,10 @@ from rlkit.errors import RequestError
 from rlkit.recipe.recipe import Recipe, Stage
 
 
+ELSEWHERE = {"servers", "adapter_folder"}
+"""Settings that say where a run is computed, not what: a resumed run may have others."""
+
+
 class RunDirectory:
     """A run on disk. Only the main process of a distributed run writes."""
 
@@ -56,7 +60,7 @@ class RunDirectory:
         if not is_run(path):
             raise RequestError(f"--resume: {path} holds no run; leave out --resume to start one there")
         was, now = yaml.safe_load((path / "recipe.yaml").read_text()), yaml.safe_load(resolved(recipe))
-        changed = sorted(_differences(was, now))
+        changed = sorted(path for path in _differences(was, now) if not ELSEWHERE & {*path.split(".")})
         if changed:
             raise RequestError(
                 f"--resume: the recipe of {path} differs in {', '.join(changed)}; go on as it was with:\n"

@@ -70,6 +70,15 @@ def test_the_last_model_is_that_of_the_last_training_stage(run, recipe):
     assert run.model() == run.path / "1-grpo"
 
 
+def test_a_run_goes_on_with_other_servers(recipe_file, tmp_path):
+    generation = {"num_generations": 4, "engine": "vllm_server", "servers": ["http://a:8000"]}
+    run = RunDirectory.create(tmp_path / "served", load(str(recipe_file(lora={"r": 2}, generation=generation))))
+    other = load(str(run.path / "recipe.yaml"), ["generation.servers=[http://b:8000, http://c:8000]"])
+    assert RunDirectory.resume(run.path, other).path == run.path
+    with pytest.raises(RequestError, match="temperature"):
+        RunDirectory.resume(run.path, load(str(run.path / "recipe.yaml"), ["generation.temperature=0.5"]))
+
+
 def test_a_changed_recipe_does_not_resume(run, recipe_file, tmp_path):
     changed = load(str(recipe_file(stages=["grpo", "eval"])), ("training.max_steps=5", "seed=3"))
     with pytest.raises(RequestError, match=r"differs in seed, training\.max_steps"):

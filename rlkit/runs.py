@@ -16,7 +16,6 @@ from rlkit.environment import environment
 from rlkit.errors import RequestError
 from rlkit.recipe.recipe import Recipe, Stage
 
-
 ELSEWHERE = {"servers", "adapter_folder"}
 """Settings that say where a run is computed, not what: a resumed run may have others."""
 

@@ -48,7 +48,7 @@ def choose(
             raise RequestError("generation.engine vllm_server needs generation.servers: [http://HOST:PORT, ...]")
         from rlkit.engines.vllm_server import VllmServerEngine
 
-        return VllmServerEngine(policy, settings), f"engine vllm_server: {why}"
+        return VllmServerEngine(policy, settings, training), f"engine vllm_server: {why}"
     from rlkit.engines.transformers import TransformersEngine
 
     return TransformersEngine(policy, batch_size, settings.dtype), f"engine transformers: {why}"

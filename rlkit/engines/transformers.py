@@ -1,16 +1,17 @@
 """Generation by the policy's own model of transformers: always there, on any hardware."""
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import GenerationConfig
 
 from rlkit.engines.decoding import Decoder, reach
 from rlkit.engines.engine import Generated, Sampling, limits
+from rlkit.engines.shadow import Shadow
 from rlkit.policy import Policy
 
 
@@ -35,10 +36,10 @@ class TransformersEngine:
         self.policy, self.batch_size = policy, batch_size
         own = policy.model.dtype
         self.dtype = own if dtype == "auto" else getattr(torch, dtype)
-        merges = _adapted(policy.model) and own == torch.float32 and policy.model.device.type == "cpu"
         self.exact = self.dtype == own or _quantized(policy.model)
-        self.copies = not _quantized(policy.model) and (self.dtype != own or merges)
-        self.model = _copy(policy.model, self.dtype) if self.copies else policy.model
+        merges = isinstance(policy.model, PeftModel) and own == torch.float32 and policy.model.device.type == "cpu"
+        copies = not _quantized(policy.model) and (merges or self.dtype != own)
+        self.shadow = Shadow(policy.model, self.dtype) if copies else None
         with _inference(self.model):
             self.reach = reach(self.model)
 
@@ -98,43 +99,21 @@ class TransformersEngine:
     def sync(self, policy: Policy) -> None:
         """Take the policy's weights; without a copy, this engine runs the policy itself."""
         self.policy = policy
-        if not self.copies:
-            self.model = policy.model
-            return
-        source = _copy(policy.model, self.dtype) if _adapted(policy.model) else policy.model
-        with torch.no_grad():
-            for mine, theirs in zip(self.model.parameters(), source.parameters(), strict=True):
-                mine.copy_(theirs)
+        if self.shadow:
+            self.shadow.take(policy.model)
 
     def close(self) -> None:
         """Free the copy."""
-        self.model = None
+        self.shadow = None
 
-
-def _adapted(model: Any) -> bool:
-    return hasattr(model, "merge_and_unload")
+    @property
+    def model(self) -> Any:
+        """What generates: the policy's model, or the copy."""
+        return self.shadow.model if self.shadow else self.policy.model
 
 
 def _quantized(model: Any) -> bool:
     return bool(getattr(model, "is_quantized", False))
-
-
-def _copy(model: Any, dtype: torch.dtype) -> Any:
-    """The model with its adapter merged in float32, then in a dtype; what trainers hung on it is left out."""
-    made = copy.deepcopy(model)
-    for module in made.modules():
-        module.__dict__.pop("forward", None)  # a trainer's wrapper, which would call the original
-    if _adapted(made):
-        _cast(made, torch.float32)
-        made = made.merge_and_unload()
-    _cast(made, dtype)
-    return made.requires_grad_(False).eval()
-
-
-def _cast(model: Any, dtype: torch.dtype) -> None:
-    """The parameters only: a rotary embedding's frequencies stay in float32."""
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(dtype)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from rlkit.training import grpo
 from rlkit.training.callback import RunCallback, go
 
 BAR = 0.95
-EVERY = 4
+EVERY = 1
 """Steps between measurements."""
 
 
@@ -39,7 +39,7 @@ class Watch:
         self._began = 0.0
 
     def begin(self) -> None:
-        """Training begins."""
+        """Time counts from here."""
         self._began = time.perf_counter()
 
     def step(self, step: int, control: Any) -> None:
@@ -59,10 +59,6 @@ class Plain(TrainerCallback):
     def __init__(self, watch: Watch):
         self.watch = watch
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start it."""
-        self.watch.begin()
-
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Pass it on."""
         self.watch.step(state.global_step, control)
@@ -72,11 +68,6 @@ class Ours(RunCallback):
     """Tells the watch of a rlkit stage."""
 
     watch: Watch
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start it."""
-        super().on_train_begin(args, state, control, **kwargs)
-        self.watch.begin()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Pass it on."""
@@ -99,6 +90,7 @@ def run(side: str, warm: Path, plan: Plan, seed: int, n: int) -> float:
     weights = [term.weight.at(0) for term in plan.rewards[train.index]]
     args = grpo.config(train, seed, folder, weights)
     args.save_strategy = "no"
+    watch.begin()  # what either sets up counts too
     if side == "ours":
         directory = RunDirectory.create(folder / "run", plan.recipe)
         callback = Ours(directory, train, Progress(quiet=True), stack.names)

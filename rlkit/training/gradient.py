@@ -1,5 +1,6 @@
 """TRL's GRPO losses and their gradient, with less work: see `GradientTrainer`."""
 
+import logging
 from typing import Any
 
 import torch
@@ -12,6 +13,12 @@ from rlkit.training.clock import Clock
 from rlkit.training.microbatches import Batch
 from rlkit.training.shared_prefix import Layout
 
+logger = logging.getLogger("rlkit")
+
+FUSED = hasattr(utils, "add_fused_lm_head")
+"""Whether TRL's models have a head that makes log-probabilities without keeping logits (from TRL 1.15 on)."""
+SMALL = 2**24
+"""Logits of a piece up to which they are kept: below it, that is faster than TRL's head, which makes them twice."""
 PAYS = 0.9
 """Prompts are shared where at most this part of the tokens that padded rows would have is left."""
 
@@ -40,6 +47,7 @@ class GradientTrainer(GRPOTrainer):
         self.corrected = corrected and self.args.vllm_importance_sampling_correction
         self.unshared = self._cannot_share()
         """Why prompts are not shared; None where they are."""
+        self._proven = False
         self._piece: Batch | None = None
         self._cells = self._padding = 0
 
@@ -105,7 +113,10 @@ class GradientTrainer(GRPOTrainer):
         prompts = _unpadded(input_ids[:, :split], attention_mask[:, :split])
         mask = attention_mask[:, split:]
         tokens = sum(len(prompt) - 1 for prompt in set(map(tuple, prompts))) + int(mask.sum())
-        if self._pays(model, tokens, input_ids, kwargs):
+        pays = self._pays(model, tokens, input_ids, kwargs)
+        if pays and not self._proven:
+            self._prove(model, prompts, input_ids, attention_mask, split)
+        if pays and not self.unshared:
             logps, entropies = self._shared(model, prompts, input_ids[:, split:], mask, kwargs.get("batch_size"))
             made = logps, entropies if kwargs.get("compute_entropy") else None, None
             self._cells += tokens
@@ -131,18 +142,29 @@ class GradientTrainer(GRPOTrainer):
         for start in range(0, len(rows), size):
             some = slice(start, start + size)
             layout = Layout.make([prompts[i] for i in rows[some]], completions[some], ids.device)
-            with self.accelerator.autocast():
-                output = model(
-                    **shared_prefix.inputs(layout), labels=layout.labels, shift_labels=layout.labels, fused_lm_head=True
-                )
+            found = self._scored_tokens(model, layout)
             where = torch.zeros_like(mask, dtype=torch.bool)
             where[rows[some]] = mask[rows[some]].bool()
-            scored = layout.labels[0] != -100
-            made = tuple(
-                x.masked_scatter(where, y[0, scored])
-                for x, y in zip(made, (output.log_probs, output.entropy), strict=True)
-            )
+            made = tuple(x.masked_scatter(where, y) for x, y in zip(made, found, strict=True))
         return made
+
+    def _scored_tokens(self, model: Any, layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probability and entropy of each completion token, one row after the other."""
+        scored = (layout.labels[0] != -100).nonzero()[:, 0]
+        head = self.accelerator.unwrap_model(model).get_output_embeddings()
+        inputs = shared_prefix.inputs(layout)
+        bonus = getattr(self, "_entropy_bonus_enabled", False)
+        if FUSED and (bonus or len(scored) * head.weight.shape[0] > SMALL):  # TRL's head keeps no logits
+            with self.accelerator.autocast():
+                output = model(**inputs, labels=layout.labels, shift_labels=layout.labels, fused_lm_head=True)
+            return output.log_probs[0, scored], output.entropy[0, scored]
+        with self.accelerator.autocast():
+            logits = model(**inputs, logits_to_keep=scored, use_cache=False).logits[0]
+        logits = logits.float() / self.temperature
+        logps = -torch.nn.functional.cross_entropy(logits, layout.labels[0, scored], reduction="none")
+        with torch.set_grad_enabled(bonus and torch.is_grad_enabled()):
+            entropy = torch.distributions.Categorical(logits=logits, validate_args=False).entropy()
+        return logps, entropy
 
     def _pays(self, model: Any, tokens: int, input_ids: torch.Tensor, kwargs: dict[str, Any]) -> bool:
         extra = {name for name, value in kwargs.items() if value is not None and value is not False}
@@ -152,11 +174,29 @@ class GradientTrainer(GRPOTrainer):
         narrow = shared_prefix.window(bare)
         return shared_prefix.ready(bare) and (narrow is None or input_ids.shape[1] <= narrow)
 
+    def _prove(self, model: Any, prompts: list[list[int]], ids: torch.Tensor, mask: torch.Tensor, split: int) -> None:
+        """Once: does this architecture compute the same with shared prompts? Else they are not shared."""
+        self._proven = True
+        some = slice(0, 4)
+        training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                plain = super()._get_per_token_logps_and_entropies(model, ids[some], mask[some], ids.shape[1] - split)[
+                    0
+                ]
+                shared, _ = self._shared(model, prompts[some], ids[some, split:], mask[some, split:], None)
+        finally:
+            model.train(training)
+        apart = float(((plain - shared).abs() * mask[some, split:]).sum() / mask[some, split:].sum().clamp(min=1))
+        wide = plain.dtype == torch.float32 and self.model.dtype == torch.float32 and not self.args.bf16
+        if not apart <= (1e-4 if wide else 0.05):
+            self.unshared = f"with shared prompts, this model's log-probabilities differ by {apart:.2g} on average"
+            logger.warning("prompts are not shared: %s", self.unshared)
+
     def _cannot_share(self) -> str | None:
         if not self.groups.shared_prefix:
             return "groups.shared_prefix is false"
-        if not hasattr(utils, "add_fused_lm_head"):
-            return "TRL is older than 1.15"
         return shared_prefix.switch(self.accelerator.unwrap_model(self.model))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

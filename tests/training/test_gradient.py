@@ -11,6 +11,7 @@ from rlkit import policy
 from rlkit.recipe.groups import GroupsSection
 from rlkit.recipe.lora import LoraSection
 from rlkit.recipe.model import ModelSection
+from rlkit.training import gradient, shared_prefix
 from rlkit.training.clock import Clock
 from rlkit.training.gradient import GradientTrainer
 
@@ -85,7 +86,7 @@ def batch(tokenizer, old=None, flat=(1,), sampled=None):
     return made
 
 
-def gradient(trainer, inputs):
+def gradient_of(trainer, inputs):
     trainer.model.zero_grad()
     loss = trainer.compute_loss(trainer.model, dict(inputs))
     loss.backward()
@@ -95,7 +96,7 @@ def gradient(trainer, inputs):
 
 
 def same(trainers, inputs, within=1e-5):
-    (loss, expected), (ours, found) = (gradient(trainer, inputs) for trainer in trainers)
+    (loss, expected), (ours, found) = (gradient_of(trainer, inputs) for trainer in trainers)
     assert ours == pytest.approx(float(loss), abs=within)
     scale = max(float(g.abs().max()) for g in expected.values())
     for name, g in expected.items():
@@ -123,6 +124,28 @@ def test_the_gradient_holds_under_lora_checkpointing_kl_and_temperature(make, lo
     same(trainers, inputs)
 
 
+@pytest.mark.skipif(not gradient.FUSED, reason="TRL before 1.15 has no fused head")
+def test_the_gradient_holds_where_logits_are_not_kept(make, monkeypatch):
+    monkeypatch.setattr(gradient, "SMALL", 0)
+    trainers = make(temperature=0.7)
+    same(trainers, batch(trainers[0].processing_class))
+
+
+def test_a_model_that_computes_something_else_with_shared_prompts_does_not_share_them(make, monkeypatch, caplog):
+    trainers = make()
+    seen = shared_prefix.Layout.make
+
+    def wrong(*args):
+        layout = seen(*args)
+        layout.mask.fill_(True)  # completions see what comes after
+        return layout
+
+    monkeypatch.setattr(shared_prefix.Layout, "make", wrong)
+    same(trainers, batch(trainers[0].processing_class))
+    assert "differ" in trainers[1].unshared
+    assert "not shared" in caplog.text
+
+
 @pytest.mark.parametrize("switched_off", [{"shared_prefix": False}, {"leave_out_flat": False}], ids=str)
 @pytest.mark.parametrize("budget", [None, 24])
 def test_each_saving_can_be_switched_off(make, switched_off, budget):
@@ -142,7 +165,7 @@ def test_the_order_of_the_rows_does_not_matter(make):
     inputs = batch(ours.processing_class)
     order = torch.randperm(len(LENGTHS), generator=torch.Generator().manual_seed(1))
     other = {name: value[order] if value.dim() else value for name, value in inputs.items()}
-    (_, one), (_, two) = gradient(ours, inputs), gradient(ours, other)
+    (_, one), (_, two) = gradient_of(ours, inputs), gradient_of(ours, other)
     assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5
 
 
@@ -172,8 +195,8 @@ def test_importance_sampling_weighs_as_trl_does_for_vllm(make, mode, loss):
         ratio.clamp(0.8, 1.3) if "truncate" in mode else ratio.masked_fill(outside, 0.0)
     )
     theirs.use_vllm = theirs.vllm_importance_sampling_correction = True
-    _, expected = gradient(theirs, inputs)
+    _, expected = gradient_of(theirs, inputs)
     for name in ("importance_sampling_ratio", "old_per_token_logps"):
         inputs.pop(name)
-    _, found = gradient(ours, inputs)
+    _, found = gradient_of(ours, inputs)
     assert max(float((expected[name] - found[name]).abs().max()) for name in expected) < 1e-5

@@ -71,7 +71,7 @@ def arguments_for(policy: Policy, settings: GenerationSection, training: bool, c
         "skip_tokenizer_init": True,  # tokens go in and tokens come out
         "generation_config": "vllm",  # the model's own would change how tokens are drawn
         "logprobs_mode": "processed_logprobs",
-        "enforce_eager": True,
+        "enforce_eager": not cuda,
         "use_tqdm_on_load": False,
         "disable_log_stats": True,
     }
@@ -84,6 +84,7 @@ def arguments_for(policy: Policy, settings: GenerationSection, training: bool, c
         arguments["quantization"] = "bitsandbytes"
     if not cuda:
         arguments["kv_cache_memory_bytes"] = _cache_bytes(policy, dtype)
+        arguments["enable_chunked_prefill"] = False  # vLLM 0.32 dies where it splits a prompt that has a seed
     else:
         arguments.update(gpu_memory_utilization=0.3 if training else 0.8, enable_sleep_mode=training)
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:

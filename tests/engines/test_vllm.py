@@ -175,3 +175,10 @@ def test_it_computes_in_16_bits_where_asked(full, start):
     assert 1e-5 < check.difference(engine, full) < 0.5
     engine.sync(moved(full))
     assert 1e-5 < check.difference(engine, full) < 0.5
+
+
+def test_more_prompt_tokens_at_once_than_vllm_takes_in_a_step(full, start):
+    engine = start(full)
+    prompts = [[5 + i, *range(10, 130)] for i in range(40)]
+    made = engine.generate(prompts, Sampling(max_completion_length=2, n=2, seed=0))
+    assert [len(ids) > 0 for ids in made.completion_ids] == [True] * 80

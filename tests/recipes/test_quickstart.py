@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,3 +76,21 @@ def test_it_is_visible_as_it_runs(run):
         assert part in done.stderr
     assert (path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_groups_from_vllm_reach_the_bar_too(run, tmp_path, rlkit):
+    """From the same warm start, which takes as long again to make."""
+    path, _ = run
+    recipe = yaml.safe_load((ROOT / "recipes" / "quickstart.yaml").read_text())
+    recipe |= {"model": {"path": str(path / "1-sft")}, "stages": recipe["stages"][2:]}
+    recipe["generation"]["engine"] = "vllm"
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    done = rlkit("train", "recipe.yaml", "--run-dir", "run", timeout=580)
+    assert done.code == 0, done.err
+    assert "engine vllm" in done.err
+    (after,) = [
+        s["metrics"] for s in json.loads((tmp_path / "run" / "summary.json").read_text()) if s["name"] == "after"
+    ]
+    assert after["accuracy"] >= 0.95
+    assert after["strict_format"] >= 0.95

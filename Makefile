@@ -41,7 +41,7 @@ test-fast: setup
 # The other end of the range of TRL that pyproject admits, laid over the environment.
 test-oldest: setup
 	test -d .venv/trl-$(OLDEST_TRL) || $(BIN)/python -m pip install --quiet --no-deps --target .venv/trl-$(OLDEST_TRL) trl==$(OLDEST_TRL)
-	PYTHONPATH=.venv/trl-$(OLDEST_TRL) $(BIN)/python -m pytest tests/recipe/test_trl_fields.py tests/recipe/test_batch.py tests/training
+	PYTHONPATH=.venv/trl-$(OLDEST_TRL) $(BIN)/python -m pytest tests/recipe/test_trl_fields.py tests/recipe/test_batch.py tests/training -m "not slow"
 
 bench: setup
 	$(BIN)/python benchmarks/quickstart.py

@@ -90,13 +90,14 @@ def run(side: str, warm: Path, plan: Plan, seed: int, n: int) -> float:
     weights = [term.weight.at(0) for term in plan.rewards[train.index]]
     args = grpo.config(train, seed, folder, weights)
     args.save_strategy = "no"
-    watch.begin()  # what either sets up counts too
     if side == "ours":
         directory = RunDirectory.create(folder / "run", plan.recipe)
         callback = Ours(directory, train, Progress(quiet=True), stack.names)
         callback.watch = watch
+        watch.begin()  # what either sets up for its training counts too
         grpo.train(loaded, plan.rows[train.index].dataset, args, stack, directory, callback, None)
     else:
+        watch.begin()
         trainer = GRPOTrainer(
             model=loaded.model,
             reward_funcs=stack.rewards,

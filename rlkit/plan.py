@@ -54,7 +54,7 @@ class Plan:
     def _prepare(self, stage: Stage, loaded: dict[str, Any]) -> None:
         import torch
 
-        _can_run(stage)
+        _can_run(stage, (stage.model or self.recipe.model).load_in_4bit)
         section = stage.data
         source = section.model_dump_json(include={"path", "name", "split", "revision", "args"})
         if source not in loaded:
@@ -116,12 +116,17 @@ def _enough_prompts(stage: Stage, prompts: int) -> None:
         )
 
 
-def _can_run(stage: Stage) -> None:
+def _can_run(stage: Stage, in_4bit: bool) -> None:
     """Raise where this machine is known not to run a stage."""
     import torch
 
-    version = metadata.version("trl")
-    if stage.kind == "grpo" and version.startswith("1.15.") and not torch.cuda.is_available():
+    version, cuda = metadata.version("trl"), torch.cuda.is_available()
+    if stage.kind != "sft" and stage.generation.engine == "vllm":
+        from rlkit.engines import vllm_arguments
+
+        vllm_arguments.check(stage.generation.vllm)
+        vllm_arguments.refuse(in_4bit, cuda)
+    if stage.kind == "grpo" and version.startswith("1.15.") and not cuda:
         raise RequestError(
             f"stage {stage.name!r}: TRL {version} cannot train GRPO on a CPU (its fused head needs Triton): "
             f"pip install trl==1.16.0"

@@ -9,11 +9,9 @@ from rlkit.recipe.generation import GenerationSection
 
 ENGINES = {
     "transformers": "the policy's own model in this process: always there, on any hardware",
-    "vllm": "vLLM in this process, on a GPU or a CPU: the fastest for models from some 50M parameters on",
+    "vllm": "vLLM in this process, on a GPU or a CPU: the fastest on a GPU",
     "vllm_server": "vLLM servers on this host or others (generation.servers); the policy is a LoRA adapter",
 }
-WORTH = 50_000_000
-"""Parameters from which on `auto` takes vLLM on a CPU, whose start takes some 20 seconds there."""
 
 
 def available() -> dict[str, str]:
@@ -36,7 +34,7 @@ def choose(
         RequestError: The engine cannot serve this policy, or is not installed.
         RunError: The engine did not start.
     """
-    name, why = _auto(policy) if settings.engine == "auto" else (settings.engine, "as asked")
+    name, why = _auto() if settings.engine == "auto" else (settings.engine, "as asked")
     if name == "vllm":
         if not installed():
             raise MissingExtraError("generation.engine vllm", "vllm", "vllm")
@@ -59,14 +57,11 @@ def installed() -> bool:
     return importlib.util.find_spec("vllm") is not None
 
 
-def _auto(policy: Any) -> tuple[str, str]:
+def _auto() -> tuple[str, str]:
     import torch
 
+    if not torch.cuda.is_available():
+        return "transformers", "on a CPU it is the fastest, and starts at once"
     if not installed():
         return "transformers", "vLLM is not installed (pip install 'rlkit[vllm]')"
-    size = sum(p.numel() for p in policy.model.parameters())
-    if torch.cuda.is_available():
-        return "vllm", "it is installed, and there is a GPU"
-    if size < WORTH:
-        return "transformers", f"for {size / 1e6:.1f}M parameters on a CPU, vLLM's start costs more than it saves"
-    return "vllm", "it is installed, and the fastest"
+    return "vllm", "it is installed, and there is a GPU"

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlkit.engines import adapters
 from rlkit.engines.engine import Generated, Sampling, limits
-from rlkit.engines.vllm_arguments import arguments_for, in_4bit, refuse, threads
+from rlkit.engines.vllm_arguments import arguments_for, in_4bit, refuse, refuse_policy, threads
 from rlkit.engines.vllm_process import failure, same_randomness, start, stop
 from rlkit.errors import RunError
 from rlkit.policy import Policy
@@ -51,7 +51,8 @@ class VllmEngine:
         self._adapter: Any = None
         self._version = 0
         self._asleep = False
-        refuse(policy, self._cuda)
+        refuse(self._quantized, self._cuda)
+        refuse_policy(policy)
         arguments = arguments_for(policy, settings, training, self._cuda)
         self._sleeps = arguments.get("enable_sleep_mode", False)
         on_disk = policy.base is not None and (self._swaps or not adapters.is_adapter(policy))

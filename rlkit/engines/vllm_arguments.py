@@ -21,30 +21,58 @@ PARALLEL = 50_000_000
 """Parameters from which on more threads than one pay on a CPU."""
 
 
-def refuse(policy: Policy, cuda: bool) -> None:
-    """Say no to what vLLM cannot serve here.
+def check(arguments: dict[str, Any]) -> None:
+    """See that vLLM takes the arguments that a user sets (`generation.vllm`).
 
     Raises:
-        RequestError: A model in 4 bits on a CPU, or whose base is not on disk; several processes without GPUs.
+        RequestError: vLLM has no such argument, or it is rlkit's to set.
     """
-    if in_4bit(policy):
-        if not cuda:
-            raise RequestError(
-                "generation.engine vllm: it cannot serve a model in 4 bits on a CPU; use generation.engine=transformers"
-            )
-        if adapters.is_adapter(policy) and (why := adapters.hot_swappable(policy)):
-            raise RequestError(
-                f"generation.engine vllm: {why}, which vLLM does not take, and it cannot be merged into a base in "
-                "4 bits; use generation.engine=transformers"
-            )
-        if policy.base is None:
-            raise RequestError(
-                "generation.engine vllm: it loads the base of a model in 4 bits from disk, and this one has changed "
-                "since; use generation.engine=transformers"
-            )
+    if not arguments:
+        return
+    with failure("did not start"), contained():
+        from vllm import EngineArgs
+
+    known = {field.name for field in dataclasses.fields(EngineArgs)}
+    for name in arguments:
+        if name not in known:
+            raise RequestError(f"generation.vllm: {names.unknown('argument of vLLM', name, known)}")
+        if name in OURS:
+            raise RequestError(f"generation.vllm.{name}: rlkit sets it, from the model and generation.*")
+
+
+def refuse(quantized: bool, cuda: bool) -> None:
+    """Say no to what vLLM cannot do on this machine.
+
+    Raises:
+        RequestError: A model in 4 bits on a CPU; several processes without GPUs.
+    """
+    if quantized and not cuda:
+        raise RequestError(
+            "generation.engine vllm: it cannot serve a model in 4 bits on a CPU; use generation.engine=transformers"
+        )
     if not cuda and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RequestError(
             "generation.engine vllm: a run of several processes needs GPUs for it; use generation.engine=transformers"
+        )
+
+
+def refuse_policy(policy: Policy) -> None:
+    """Say no to a policy in 4 bits whose weights vLLM cannot have.
+
+    Raises:
+        RequestError: Its adapter would have to be merged, or its base is not on disk.
+    """
+    if not in_4bit(policy):
+        return
+    if adapters.is_adapter(policy) and (why := adapters.hot_swappable(policy)):
+        raise RequestError(
+            f"generation.engine vllm: {why}, which vLLM does not take, and it cannot be merged into a base in "
+            "4 bits; use generation.engine=transformers"
+        )
+    if policy.base is None:
+        raise RequestError(
+            "generation.engine vllm: it loads the base of a model in 4 bits from disk, and this one has changed "
+            "since; use generation.engine=transformers"
         )
 
 
@@ -54,15 +82,7 @@ def arguments_for(policy: Policy, settings: GenerationSection, training: bool, c
     Raises:
         RequestError: vLLM has no such argument, or it is rlkit's to set.
     """
-    with failure("did not start"), contained():
-        from vllm import EngineArgs
-
-    known = {field.name for field in dataclasses.fields(EngineArgs)}
-    for name in settings.vllm:
-        if name not in known:
-            raise RequestError(f"generation.vllm: {names.unknown('argument of vLLM', name, known)}")
-        if name in OURS:
-            raise RequestError(f"generation.vllm.{name}: rlkit sets it, from the model and generation.*")
+    check(settings.vllm)
     dtype = _dtype(policy) if settings.dtype == "auto" else settings.dtype
     arguments: dict[str, Any] = {
         "model": policy.base,

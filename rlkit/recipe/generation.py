@@ -11,7 +11,7 @@ class GenerationSection(Section):
     """Sampling, in the words of GRPOConfig."""
 
     engine: Literal["auto", "transformers", "vllm", "vllm_server"] = "auto"
-    """What generates. auto: vllm where it is installed and the model is worth its start, else transformers."""
+    """What generates. auto: vllm where it is installed and there is a GPU, else transformers."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the engine computes in; auto: as the policy. bfloat16 is the faster where the hardware has it."""
     vllm: dict[str, Any] = Field(default_factory=dict)

@@ -4,6 +4,7 @@
 # make test        the whole test suite
 # make bench       the quickstart over five seeds, held to its bar (some ten minutes)
 # make bench-rewards  agreement of the rewards with labelled answers, beside TRL's (needs the data that ../shared has)
+# make bench-grpo  a GRPO step and its parts beside TRL's (some half an hour)
 # make resolve     do the nine packages that rlkit stands on still resolve together?
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ LOCK ?= locks/cpu.txt
 BIN := .venv/bin
 OLDEST_TRL := 1.14.2
 
-.PHONY: setup quickstart check test test-fast test-oldest bench bench-rewards resolve lock clean
+.PHONY: setup quickstart check test test-fast test-oldest bench bench-rewards bench-grpo resolve lock clean
 
 setup: .venv/.installed
 
@@ -48,6 +49,15 @@ bench: setup
 
 bench-rewards: setup
 	$(BIN)/python benchmarks/agreement.py
+
+bench-grpo: setup
+	$(BIN)/python benchmarks/time_to_accuracy.py --seeds 5
+	$(BIN)/python benchmarks/shared_prefix.py --model 14M --dtype float32
+	$(BIN)/python benchmarks/flat_groups.py --model 14M --dtype float32
+	$(BIN)/python benchmarks/weight_sync.py
+	$(BIN)/python benchmarks/rollout.py --engine transformers
+	$(BIN)/python benchmarks/grpo_step.py --engine transformers
+	$(BIN)/python benchmarks/grpo_step.py --engine transformers --memory
 
 resolve: setup
 	$(BIN)/python locks/lock.py resolve

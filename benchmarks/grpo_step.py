@@ -17,6 +17,7 @@ import measure
 import torch
 from datasets import Dataset
 from rollout import on_disk
+from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from rlkit.engines import Sampling, choose
@@ -99,6 +100,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.side:
         one = trainer(asked.side, asked)
+        one.remove_callback(PrinterCallback)
         one.train()
         one.train()
         used = torch.cuda.max_memory_allocated() / 1e6 if asked.device != "cpu" else _peak()
@@ -108,6 +110,8 @@ def main() -> None:
         measure.show([memory(asked)], asked.json)
         return
     sides = {side: trainer(side, asked) for side in ("ours", "theirs")}
+    for one in sides.values():
+        one.remove_callback(PrinterCallback)
     seconds = measure.interleave(asked.runs, {side: one.train for side, one in sides.items()})
     sides["ours"].rollouts.close()
     rows = asked.prompts * asked.group

@@ -218,7 +218,7 @@ def _train(
     last = {k: v for k, v in callback.last.items() if k in ("loss", "reward", "mean_token_accuracy")}
     metrics |= last
     if stage.kind == "grpo":
-        metrics |= clock.costs(run.metrics(stage.name))
+        metrics |= {**clock.costs(run.metrics(stage.name)), **trainer.pool.figures()}
     if any(stack.errors.values()):
         metrics["reward_errors"] = {name: count for name, count in stack.errors.items() if count}
     if any(stack.timeouts.values()):

@@ -3,6 +3,15 @@
 from typing import Any
 
 from rlkit.recipe.generation import GenerationSection
+from rlkit.recipe.groups import GroupsSection
+
+SIZES = (
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "steps_per_generation",
+    "generation_batch_size",
+    "num_iterations",
+)
 
 
 def generation_batch(training: dict[str, Any], processes: int = 1) -> int:
@@ -19,8 +28,7 @@ def problem(training: dict[str, Any], generation: GenerationSection, processes: 
     group = generation.num_generations
     per_device = training.get("per_device_train_batch_size", 8)
     accumulation = training.get("gradient_accumulation_steps", 1)
-    sizes = (per_device, accumulation, training.get("steps_per_generation"), training.get("generation_batch_size"))
-    if any(size is not None and (not isinstance(size, int) or size < 1) for size in sizes):
+    if not _are_sizes(training):
         return None  # the field's own check says so
     batch = generation_batch(training, processes)
     if training.get("generation_batch_size") and training.get("steps_per_generation"):
@@ -47,6 +55,31 @@ def problem(training: dict[str, Any], generation: GenerationSection, processes: 
         f"process{'es' if processes > 1 else ''} x {rest // processes} batches), which groups of {group} do not "
         f"divide: {_either(ways)} works"
     )
+
+
+def groups_problem(
+    training: dict[str, Any], generation: GenerationSection, groups: GroupsSection, n: int
+) -> str | None:
+    """Why `groups:` does not go with the batch sizes of a run of `n` processes, or None."""
+    if not _are_sizes(training):
+        return None  # the field's own check says so
+    rows = generation_batch(training, n) // n
+    if (groups.extra_prompts or groups.curriculum) and rows % generation.num_generations:
+        return (
+            f"extra_prompts and curriculum need whole groups in each process: {rows} completions a process are not "
+            f"groups of {generation.num_generations}; change training.per_device_train_batch_size"
+        )
+    several = [
+        name for name in ("steps_per_generation", "generation_batch_size", "num_iterations") if training.get(name)
+    ]
+    if groups.overlap and several:
+        return f"overlap needs one generation a step: leave out training.{several[0]}"
+    return None
+
+
+def _are_sizes(training: dict[str, Any]) -> bool:
+    sizes = [training.get(name) for name in SIZES]
+    return all(size is None or (isinstance(size, int) and size >= 1) for size in sizes)
 
 
 def _nearest(wanted: int, possible: list[int]) -> list[int]:

@@ -46,6 +46,9 @@ def check(recipe: Recipe, processes: int | None = None, evaluate: bool = False) 
             said = batch.problem(stage.training, stage.generation, processes)
             if said:
                 problems.append(Problem((*stage.where, "training"), said))
+            said = batch.groups_problem(stage.training, stage.generation, stage.groups, processes)
+            if said:
+                problems.append(Problem((*stage.where, "groups"), said))
     problems += list(_training(recipe, stages))
     problems += list(_adapters(stages))
     if recipe.eval and recipe.eval.accuracy and not recipe.stages and not evaluate:  # else `_rewards` has said it

@@ -113,7 +113,7 @@ class GradientTrainer(GRPOTrainer):
         prompts = _unpadded(input_ids[:, :split], attention_mask[:, :split])
         mask = attention_mask[:, split:]
         tokens = sum(len(prompt) - 1 for prompt in set(map(tuple, prompts))) + int(mask.sum())
-        pays = self._pays(model, tokens, input_ids, kwargs)
+        pays = bool(mask.any()) and self._pays(model, tokens, input_ids, kwargs)
         if pays and not self._proven:
             self._prove(model, prompts, input_ids, attention_mask, split)
         if pays and not self.unshared:
@@ -128,7 +128,8 @@ class GradientTrainer(GRPOTrainer):
             self._padding += int((attention_mask == 0).sum())
         if self.corrected and self._piece is not None:
             weights = importance.weigh(self._piece, made[0].detach(), self.args, self.loss_type)
-            self._metrics["train"]["sampling/importance_sampling_ratio/mean"].append(float(weights.mean()))
+            counted = weights[mask.bool()] if weights.shape == mask.shape else weights
+            self._metrics["train"]["sampling/importance_sampling_ratio/mean"].append(float(counted.mean()))
         return made
 
     def _shared(

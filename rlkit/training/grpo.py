@@ -70,23 +70,23 @@ def train(
     callback.progress.say(f"  {why}")
     sampling = functools.partial(Sampling, **generation.drawn(), logprobs=not engine.exact)
     rollouts = Rollouts(engine, policy, sampling, args.seed, clock, generation.check_sync)
-    trainer = GroupTrainer(
-        pool=pool,
-        rollouts=rollouts,
-        groups=stage.groups,
-        clock=clock,
-        corrected=not engine.exact,
-        model=policy.model,
-        reward_funcs=stack.functions(after=scored),
-        args=args,
-        train_dataset=dataset,
-        processing_class=policy.tokenizer,
-        callbacks=[callback],
-    )
-    if trainer.unshared:
-        callback.progress.say(f"  prompts are not shared: {trainer.unshared}")
-    clock.figures()  # time counts from here
     try:
+        trainer = GroupTrainer(
+            pool=pool,
+            rollouts=rollouts,
+            groups=stage.groups,
+            clock=clock,
+            corrected=not engine.exact,
+            model=policy.model,
+            reward_funcs=stack.functions(after=scored),
+            args=args,
+            train_dataset=dataset,
+            processing_class=policy.tokenizer,
+            callbacks=[callback],
+        )
+        if trainer.unshared:
+            callback.progress.say(f"  prompts are not shared: {trainer.unshared}")
+        clock.figures()  # time counts from here
         return go(trainer, checkpoint)
     finally:
         rollouts.close()

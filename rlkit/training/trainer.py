@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from trl.trainer import utils
 
-from rlkit.errors import RequestError
 from rlkit.training import microbatches
 from rlkit.training.gradient import GradientTrainer
 from rlkit.training.microbatches import Batch
@@ -28,9 +27,6 @@ class GroupTrainer(GradientTrainer):
         pool: Where more prompts come from.
         rollouts: What completes them.
         kwargs: GradientTrainer's arguments.
-
-    Raises:
-        RequestError: The settings of `groups:` do not go with the batch sizes.
     """
 
     def __init__(self, pool: PromptPool, rollouts: Rollouts, **kwargs: Any):
@@ -40,20 +36,6 @@ class GroupTrainer(GradientTrainer):
         self._read: list[list[Row]] = []
         self._next: list[Row] | None = None
         self._draws = 0
-        self._check()
-
-    def _check(self) -> None:
-        args, rows = self.args, self.args.generation_batch_size // self.accelerator.num_processes
-        if (self.groups.extra_prompts or self.groups.curriculum) and rows % self.num_generations:
-            raise RequestError(
-                f"groups.extra_prompts and groups.curriculum need whole groups in each process: {rows} completions "
-                f"a process are not groups of {self.num_generations}; change training.per_device_train_batch_size"
-            )
-        aligned = args.steps_per_generation == args.gradient_accumulation_steps and self.num_iterations == 1
-        if self.groups.overlap and not aligned:
-            raise RequestError(
-                "groups.overlap needs one generation a step: leave out training.steps_per_generation and num_iterations"
-            )
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """TRL's, but groups stay whole."""

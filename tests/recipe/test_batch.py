@@ -2,8 +2,9 @@ import re
 
 import pytest
 
-from rlkit.recipe.batch import generation_batch, problem
+from rlkit.recipe.batch import generation_batch, groups_problem, problem
 from rlkit.recipe.generation import GenerationSection
+from rlkit.recipe.groups import GroupsSection
 
 
 def said(group, processes=1, **training):
@@ -58,3 +59,22 @@ def test_processes_count():
 def test_a_generation_batch_that_is_no_multiple_of_the_batch():
     message = said(4, per_device_train_batch_size=8, generation_batch_size=12)
     assert "generation_batch_size=8 or generation_batch_size=16" in message
+
+
+@pytest.mark.parametrize(
+    ("groups", "training", "processes", "expected"),
+    [
+        ({"extra_prompts": 4}, {"per_device_train_batch_size": 8}, 2, None),
+        ({"extra_prompts": 4}, {"per_device_train_batch_size": 4}, 2, "4 completions a process are not groups of 8"),
+        ({"curriculum": {}}, {"per_device_train_batch_size": 4}, 2, "whole groups"),
+        ({}, {"per_device_train_batch_size": 4}, 2, None),
+        ({"overlap": True}, {"gradient_accumulation_steps": 4}, 1, None),
+        ({"overlap": True}, {"num_iterations": 1}, 1, None),
+        ({"overlap": True}, {"num_iterations": 2}, 1, "leave out training.num_iterations"),
+        ({"overlap": True}, {"per_device_train_batch_size": "8"}, 1, None),
+    ],
+)
+def test_groups_and_sizes_go_together(groups, training, processes, expected):
+    section = GroupsSection.model_validate(groups)
+    found = groups_problem(training, GenerationSection(num_generations=8), section, processes)
+    assert found is None if expected is None else expected in found

@@ -69,9 +69,7 @@ def groups_problem(
             f"extra_prompts and curriculum need whole groups in each process: {rows} completions a process are not "
             f"groups of {generation.num_generations}; change training.per_device_train_batch_size"
         )
-    several = [
-        name for name in ("steps_per_generation", "generation_batch_size", "num_iterations") if training.get(name)
-    ]
+    several = [name for name in SIZES[2:] if training.get(name, 1) != 1]
     if groups.overlap and several:
         return f"overlap needs one generation a step: leave out training.{several[0]}"
     return None

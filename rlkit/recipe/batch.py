@@ -69,7 +69,12 @@ def groups_problem(
             f"extra_prompts and curriculum need whole groups in each process: {rows} completions a process are not "
             f"groups of {generation.num_generations}; change training.per_device_train_batch_size"
         )
-    several = [name for name in SIZES[2:] if training.get(name, 1) != 1]
+    one = {
+        "steps_per_generation": training.get("gradient_accumulation_steps", 1),
+        "generation_batch_size": None,
+        "num_iterations": 1,
+    }
+    several = [name for name, value in one.items() if training.get(name) not in (None, value)]
     if groups.overlap and several:
         return f"overlap needs one generation a step: leave out training.{several[0]}"
     return None

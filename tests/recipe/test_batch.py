@@ -70,6 +70,8 @@ def test_a_generation_batch_that_is_no_multiple_of_the_batch():
         ({}, {"per_device_train_batch_size": 4}, 2, None),
         ({"overlap": True}, {"gradient_accumulation_steps": 4}, 1, None),
         ({"overlap": True}, {"num_iterations": 1}, 1, None),
+        ({"overlap": True}, {"steps_per_generation": 2, "gradient_accumulation_steps": 2}, 1, None),
+        ({"overlap": True}, {"steps_per_generation": 1, "gradient_accumulation_steps": 2}, 1, "steps_per_generation"),
         ({"overlap": True}, {"num_iterations": 2}, 1, "leave out training.num_iterations"),
         ({"overlap": True}, {"per_device_train_batch_size": "8"}, 1, None),
     ],

@@ -1,6 +1,7 @@
 """Small real things that tests share: models made on the spot, the command line, the data beside the project."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the real data at {SHARED} (or $RLKIT_DATA)")
     return SHARED
+
+
+def hear_interrupts() -> None:
+    """For a process that a test interrupts: tests that run in the background would make it deaf to that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass

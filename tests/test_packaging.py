@@ -72,7 +72,8 @@ def test_the_locks_lie_within_the_ranges():
     extras = project["optional-dependencies"]
     for lock, more in (("cpu", ["plots", "bnb"]), ("gpu", ["plots", "bnb", "vllm", "unsloth"])):
         lines = (ROOT / "locks" / f"{lock}.txt").read_text().splitlines()
-        pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+        pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+        pinned = {pin.name: str(pin.specifier).removeprefix("==") for pin in pins}
         wanted = asked + [Requirement(text) for extra in more for text in extras[extra]]
         for requirement in wanted:
             assert requirement.specifier.contains(pinned[requirement.name.lower()]), (lock, str(requirement))

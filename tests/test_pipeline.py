@@ -9,11 +9,19 @@ import time
 
 import pytest
 import yaml
+from conftest import hear_interrupts
 
 
 def start(file, run_dir, *arguments):
     command = [sys.executable, "-m", "rlkit", "train", str(file), "--run-dir", str(run_dir), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hear_interrupts,
+    )
 
 
 def wait_for(path, process, seconds=120):

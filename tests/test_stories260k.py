@@ -10,6 +10,7 @@ from rlkit import pipeline
 from rlkit.engines import Sampling, choose
 from rlkit.policy import Policy
 from rlkit.progress import Progress
+from rlkit.recipe.generation import GenerationSection
 from rlkit.recipe.load import load
 
 
@@ -96,7 +97,7 @@ def test_the_expected_greedy_tokens_come_out_exactly(stories, shared_data):
     _, model, tokenizer = stories
     expected = json.loads((shared_data / "weights" / "stories260K" / "expected_greedy.json").read_text())
     model.generation_config.eos_token_id = None
-    engine, _ = choose("transformers", Policy(model.eval(), tokenizer))
+    engine, _ = choose(GenerationSection(engine="transformers"), Policy(model.eval(), tokenizer))
     ids = expected["greedy_ids"]
     made = engine.generate([[expected["bos_id"]]], Sampling(max_completion_length=len(ids), temperature=0.0))
     assert made.completion_ids[0] == ids

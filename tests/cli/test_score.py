@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from conftest import hear_interrupts
 
 ROWS = [
     {"prompt": "2+2", "completion": "<answer>4</answer>", "gold": "4"},
@@ -109,7 +110,9 @@ def test_an_interrupt_ends_it_at_once_and_leaves_nothing(tmp_path):
     )
     (tmp_path / "rows.jsonl").write_text('{"completion": "a"}\n' * 40)
     command = ["score", "rows.jsonl", "--plugin", "slow.py", "--reward", "slow", "-o", "out.jsonl"]
-    process = subprocess.Popen([sys.executable, "-m", "rlkit", *command], cwd=tmp_path, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlkit", *command], cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=hear_interrupts
+    )
     until = time.monotonic() + 60
     while not (tmp_path / "begun").exists() and time.monotonic() < until:
         time.sleep(0.1)

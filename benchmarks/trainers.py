@@ -18,6 +18,18 @@ from rlkit.training.clock import Clock
 from rlkit.training.gradient import GradientTrainer
 
 
+def compare(about: str | None, what: str, groups: int, group: int, prompt: int, completion: int, flat: int = 0) -> None:
+    """Time the training part of both sides on one batch (see `batch`), and show it: a benchmark's whole program."""
+    asked = arguments(about)
+    policy = measure.models(asked.model, asked.dtype)
+    inputs = batch(policy, groups, group, prompt, completion, flat)
+    lengths = {"num_generations": group, "max_completion_length": completion}
+    sides = pair(policy, groups * group, lora=not asked.full, **lengths)
+    seconds = measure.interleave(asked.runs, {name: step(sides[name], inputs) for name in sides})
+    said = f"training part, {what}, {prompt} + {completion} tokens, {asked.model} {asked.dtype} (s)"
+    measure.show([measure.row(said, seconds["ours"], seconds["theirs"], higher_is_better=False)], asked.json)
+
+
 def arguments(about: str | None) -> argparse.Namespace:
     """The command line of a benchmark of the training part."""
     parser = argparse.ArgumentParser(description=about)

@@ -33,6 +33,11 @@ class Policy:
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     @property
+    def in_4bit(self) -> bool:
+        """Whether the model (an adapter's base) was loaded in 4 bits."""
+        return bool(getattr(self.model, "is_loaded_in_4bit", False))
+
+    @property
     def end_ids(self) -> list[int]:
         """Every token that ends a completion: the tokenizer's, and those of the model's generation config."""
         ends = self.model.generation_config.eos_token_id
@@ -217,7 +222,7 @@ def add_adapter(policy: Policy, lora: LoraSection) -> Policy:
         use_rslora=lora.use_rslora,
         use_dora=lora.use_dora,
     )
-    if getattr(policy.model, "is_loaded_in_4bit", False):
+    if policy.in_4bit:
         policy.model = peft.prepare_model_for_kbit_training(policy.model, use_gradient_checkpointing=False)
     try:
         policy.model = peft.get_peft_model(policy.model, config)

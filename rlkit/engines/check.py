@@ -11,7 +11,7 @@ TOKENS = 8
 
 
 def difference(engine: Engine, policy: Policy, prompt_ids: list[int] | None = None) -> float:
-    """The greatest difference (nats) of the log-probabilities that engine and policy give a greedy completion.
+    """The greatest difference (nats) of the log-probabilities that engine and policy give a completion.
 
     Args:
         engine: What generates.
@@ -51,8 +51,7 @@ def bound(policy: Policy, computed: Any = None) -> float:
 
     wide = {torch.float32, torch.float64}
     kinds = {policy.model.dtype, computed or policy.model.dtype}
-    quantized = getattr(policy.model, "is_loaded_in_4bit", False)
-    return 1e-3 if kinds <= wide and not quantized else 0.5
+    return 1e-3 if kinds <= wide and not policy.in_4bit else 0.5
 
 
 def agree(engine: Engine, policy: Policy) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlkit.engines import adapters
 from rlkit.engines.engine import Generated, Sampling, limits
-from rlkit.engines.vllm_arguments import arguments_for, in_4bit, refuse, refuse_policy, threads
+from rlkit.engines.vllm_arguments import arguments_for, refuse, refuse_policy, threads
 from rlkit.engines.vllm_process import failure, same_randomness, start, stop
 from rlkit.errors import RunError
 from rlkit.policy import Policy
@@ -46,7 +46,7 @@ class VllmEngine:
         self.ends = policy.end_ids
         self._cuda = torch.cuda.is_available()
         self._swaps = adapters.hot_swappable(policy) is None
-        self._quantized = in_4bit(policy)
+        self._quantized = policy.in_4bit
         self._threads = threads(policy)
         self._adapter: Any = None
         self._version = 0

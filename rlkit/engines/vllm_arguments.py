@@ -62,7 +62,7 @@ def refuse_policy(policy: Policy) -> None:
     Raises:
         RequestError: Its adapter would have to be merged, or its base is not on disk.
     """
-    if not in_4bit(policy):
+    if not policy.in_4bit:
         return
     if adapters.is_adapter(policy) and (why := adapters.hot_swappable(policy)):
         raise RequestError(
@@ -100,7 +100,7 @@ def arguments_for(policy: Policy, settings: GenerationSection, training: bool, c
     if adapters.hot_swappable(policy) is None:
         rank = next(allowed for allowed in adapters.RANKS if allowed >= adapters.rank(policy))
         arguments.update(enable_lora=True, max_lora_rank=rank, max_loras=1, max_cpu_loras=1)
-    if in_4bit(policy):
+    if policy.in_4bit:
         arguments["quantization"] = "bitsandbytes"
     if not cuda:
         arguments["kv_cache_memory_bytes"] = _cache_bytes(policy, dtype)
@@ -126,14 +126,9 @@ def threads(policy: Policy) -> int | None:
     return None if sum(p.numel() for p in policy.model.parameters()) >= PARALLEL else 1
 
 
-def in_4bit(policy: Policy) -> bool:
-    """Whether the model (an adapter's base) was loaded in 4 bits."""
-    return bool(getattr(policy.model, "is_loaded_in_4bit", False))
-
-
 def _dtype(policy: Policy) -> str:
     """What the policy computes in, in the words of vLLM."""
-    if in_4bit(policy):
+    if policy.in_4bit:
         return str(policy.model.config.quantization_config.bnb_4bit_compute_dtype).removeprefix("torch.")
     return str(policy.model.get_input_embeddings().weight.dtype).removeprefix("torch.")
 

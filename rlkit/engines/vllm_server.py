@@ -242,7 +242,7 @@ def command(policy: Policy) -> str:
     words = ["vllm", "serve", policy.base or "MODEL", "--dtype", str(policy.model.dtype).removeprefix("torch.")]
     if policy.revision:
         words += ["--revision", policy.revision]
-    if getattr(policy.model, "is_loaded_in_4bit", False):
+    if policy.in_4bit:
         words += ["--quantization", "bitsandbytes"]
     if policy.model.device.type == "cpu":  # where vLLM 0.32 dies when it splits a prompt that has a seed
         words += ["--no-enable-chunked-prefill"]

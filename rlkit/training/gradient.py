@@ -183,9 +183,8 @@ class GradientTrainer(GRPOTrainer):
         model.eval()
         try:
             with torch.no_grad():
-                plain = super()._get_per_token_logps_and_entropies(model, ids[some], mask[some], ids.shape[1] - split)[
-                    0
-                ]
+                keep = ids.shape[1] - split
+                plain = super()._get_per_token_logps_and_entropies(model, ids[some], mask[some], keep)[0]
                 shared, _ = self._shared(model, prompts[some], ids[some, split:], mask[some, split:], None)
         finally:
             model.train(training)

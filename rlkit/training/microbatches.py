@@ -1,5 +1,6 @@
 """Which completions go through the policy together, and what each such piece counts in the loss of the whole."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,9 @@ def pieces(
     if budget is None or not lengths:
         return [list(range(len(lengths)))]
     keys = [tuple(prompt) for prompt in prompts]
-    total = {key: sum(n for k, n in zip(keys, lengths, strict=True) if k == key) for key in set(keys)}
+    total: Counter[tuple[int, ...]] = Counter()
+    for key, length in zip(keys, lengths, strict=True):
+        total[key] += length
     if shared:
         order = sorted(range(len(keys)), key=lambda i: (-len(keys[i]) - total[keys[i]], keys[i], -lengths[i]))
     else:

@@ -44,6 +44,7 @@ class VllmEngine:
 
         self.llm: Any = None
         self.ends = policy.end_ids
+        self.dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
         self._cuda = torch.cuda.is_available()
         self._swaps = adapters.hot_swappable(policy) is None
         self._quantized = policy.in_4bit

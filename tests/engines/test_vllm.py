@@ -182,3 +182,10 @@ def test_more_prompt_tokens_at_once_than_vllm_takes_in_a_step(full, start):
     prompts = [[5 + i, *range(10, 130)] for i in range(40)]
     made = engine.generate(prompts, Sampling(max_completion_length=2, n=2, seed=0))
     assert [len(ids) > 0 for ids in made.completion_ids] == [True] * 80
+
+
+def test_the_check_of_a_sync_knows_that_the_engine_computes_in_16_bits(full, start):
+    engine = start(full, dtype="bfloat16")
+    engine.sync(full)
+    check.agree(engine, full)
+    assert check.difference(engine, full) > check.bound(full), "in float32 this would be a mismatch"

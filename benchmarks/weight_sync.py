@@ -22,11 +22,12 @@ def compare(size: str, dtype: str, runs: int) -> measure.Row:
     policy = add_adapter(on_disk(measure.models(size, dtype)), LoraSection(r=16))
     engine = VllmEngine(policy, GenerationSection(engine="vllm"), training=True)
 
+    trained = [parameter for name, parameter in policy.model.named_parameters() if "lora_B" in name]
+
     def change() -> None:
         with torch.no_grad():
-            for name, parameter in policy.model.named_parameters():
-                if "lora_B" in name:
-                    parameter.add_(0.01)
+            for parameter in trained:
+                parameter.add_(0.01)
 
     def swap() -> None:
         change()

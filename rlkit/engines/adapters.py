@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -65,25 +66,21 @@ def hot_swappable(policy: Policy) -> str | None:
 
 
 def publish(policy: Policy, folder: Path, version: int) -> Path:
-    """Write the active adapter to `folder`/step-`version`; it is there whole, or not at all.
+    """Write the active adapter (hot-swappable) to `folder`/step-`version`; it is there whole, or not at all.
 
     The folder holds adapter_model.safetensors and adapter_config.json as PEFT writes them; other adapters, as the
     reference that TRL keeps, are left out. What stood there under this version is replaced.
     """
-    import peft
     from safetensors.torch import save_file
 
     config = copy.copy(_config(policy))
     config.inference_mode = True
-    tensors = peft.get_peft_model_state_dict(
-        policy.model, adapter_name=policy.model.active_adapters[0], save_embedding_layers=False
-    )
     folder.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
     try:
         made.chmod(0o755)  # a server may run as another user
         save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            {name: tensor.cpu().contiguous() for name, tensor in _factors(policy).items()},
             made / "adapter_model.safetensors",
             metadata={"format": "pt"},
         )
@@ -145,6 +142,14 @@ def save(policy: Policy, folder: Path, merge: bool = False) -> Path:
     save_torch_state_dict({name: tensor.contiguous() for name, tensor in state.items()}, folder)
     config.save_pretrained(folder)
     return folder
+
+
+def _factors(policy: Policy) -> dict[str, Any]:
+    """Name -> A or B of each layer of the active adapter, which is hot-swappable, under the names of PEFT's files."""
+    # PEFT's get_peft_model_state_dict walks the whole state dict, which takes half of a sync.
+    active = re.compile(rf"(\.lora_\w+)\.{re.escape(policy.model.active_adapters[0])}(?=\.|$)")
+    named = ((active.subn(r"\1", name), factor) for name, factor in policy.model.named_parameters())
+    return {name: factor.detach() for (name, found), factor in named if found}
 
 
 def _plain(module: Any, merge: bool) -> Any:

@@ -105,6 +105,18 @@ def test_a_version_is_replaced_and_other_adapters_are_left_out(trained, tmp_path
     assert policy.model.peft_config["default"].inference_mode is False
 
 
+@pytest.mark.parametrize("lora", [{}, {"target_modules": "all-linear"}], ids=str)
+def test_what_is_published_is_what_peft_would_save(trained, tmp_path, lora):
+    import peft
+
+    policy = trained(**lora)
+    policy.model.add_adapter("ref", policy.model.peft_config["default"])
+    found = load_file(adapters.publish(policy, tmp_path, 1) / "adapter_model.safetensors")
+    expected = peft.get_peft_model_state_dict(policy.model, adapter_name="default", save_embedding_layers=False)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
 def test_a_failed_publication_leaves_nothing(trained, tmp_path, monkeypatch):
     policy = trained()
     monkeypatch.setattr(policy.model.peft_config["default"], "target_modules", {object()})  # no JSON can hold it

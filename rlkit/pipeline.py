@@ -2,7 +2,7 @@
 
 import gc
 import importlib.util
-import logging
+import shutil
 import time
 import warnings
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rlkit import data, policy, scratch
 from rlkit.errors import RequestError
+from rlkit.export import merged
 from rlkit.plan import Plan
 from rlkit.policy import Policy
-from rlkit.progress import Progress, duration
+from rlkit.progress import Progress, duration, hush
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.recipe import Recipe, Stage
 from rlkit.runs import RunDirectory, is_run
@@ -173,14 +174,26 @@ def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
         )
         return Policy(model, tokenizer, [note])
     if section is None:
-        base = plan.recipe.model
-        section = ModelSection(
-            path=str(run.model()),
-            dtype=base.dtype,
-            load_in_4bit=base.load_in_4bit,
-            attn_implementation=base.attn_implementation,
-        )
-    return policy.load(section, stage.lora, train_it)
+        section = plan.recipe.model.at(str(run.model()))
+    return policy.load(_without_adapter(section, stage, run), stage.lora, train_it)
+
+
+def _without_adapter(section: ModelSection, stage: Stage, run: RunDirectory) -> ModelSection:
+    """The model that a stage's new adapter goes on, where `lora.warm_start` asks for a new one."""
+    from accelerate import PartialState
+
+    path, start = section.path or "", stage.lora.warm_start if stage.lora else "continue"
+    if start == "continue" or not policy.is_adapter(path):
+        return section
+    if start == "fresh":
+        return section.at(*policy.base(path))
+    folder = run.path / f"{stage.folder}-base"  # beside the stage's own, where its adapter finds it again
+    if run.is_main:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        merged.write(path, folder, merged.stored_dtype(path), Progress(quiet=True))
+    PartialState().wait_for_everyone()
+    return section.at(str(folder))
 
 
 def _measure(plan: Plan, stage: Stage, loaded: Policy, stack: RewardStack, progress: Progress) -> "Measurement":
@@ -227,23 +240,18 @@ def _train(
 
 
 def settle(recipe: Recipe) -> None:
-    """Threads as the recipe says, no bars of the libraries, which would drown the run's own lines, and less to collect.
+    """Threads as the recipe says, no bars of the libraries, and less to collect.
 
     What the libraries made when they were imported stays as long as the process: each full collection (a trainer that
     starts makes one, each stage that ends another) would go through it again, for half a second.
     """
-    import datasets
     import torch
-    import transformers
 
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    hush()
     for said in ("TRL currently supports vLLM", "You are using 'rollout_func'"):  # rlkit drives the engine itself
         warnings.filterwarnings("ignore", message=said)
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
     gc.collect()
     gc.freeze()
 

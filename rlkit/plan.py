@@ -8,7 +8,7 @@ from typing import Any
 from rlkit import data, policy, scratch, sources
 from rlkit.data import Prepared
 from rlkit.errors import RequestError
-from rlkit.recipe import checks
+from rlkit.recipe import checks, optimizer
 from rlkit.recipe.batch import generation_batch
 from rlkit.recipe.recipe import Recipe, Stage
 from rlkit.weighting import Term
@@ -89,7 +89,7 @@ class Plan:
         """See that a new adapter fits the model that earlier stages will have trained."""
         earlier = [s for s in self.stages if s.index < stage.index]
         base = next(s.model for s in reversed(earlier) if s.model is not None)
-        if stage.lora is None or any(s.lora for s in earlier):
+        if stage.lora is None or (stage.lora.warm_start == "continue" and any(s.lora for s in earlier)):
             return
         import torch
 
@@ -121,6 +121,8 @@ def _can_run(stage: Stage, in_4bit: bool) -> None:
     import torch
 
     version, cuda = metadata.version("trl"), torch.cuda.is_available()
+    if wrong := optimizer.problem(stage.training.get("optim"), cuda):
+        raise RequestError(f"stage {stage.name!r}: training.optim: {wrong}")
     if stage.kind != "sft" and stage.generation.engine == "vllm":
         from rlkit.engines import vllm_arguments
 

@@ -100,6 +100,7 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
     tokenizer = load_tokenizer(section)
     frozen = lora is not None or adapter is not None or not train
     dtype, note = choose_dtype(section.dtype, frozen)
+    import torch
     import transformers
 
     settings: dict[str, Any] = {"dtype": dtype}
@@ -107,8 +108,12 @@ def load(section: ModelSection, lora: LoraSection | None = None, train: bool = T
         settings["attn_implementation"] = section.attn_implementation
     settings["revision"] = adapter.get("revision") if adapter else section.revision
     if section.load_in_4bit:
+        asked = section.bnb_4bit_compute_dtype
         settings["quantization_config"] = transformers.BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+            load_in_4bit=True,
+            bnb_4bit_quant_type=section.bnb_4bit_quant_type,
+            bnb_4bit_use_double_quant=section.bnb_4bit_use_double_quant,
+            bnb_4bit_compute_dtype=dtype if asked == "auto" else getattr(torch, asked),
         )
     device = _device()
     if device != "cpu":
@@ -211,23 +216,18 @@ def add_adapter(policy: Policy, lora: LoraSection) -> Policy:
     """
     import peft
 
-    config = peft.LoraConfig(
-        task_type="CAUSAL_LM",
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
-        modules_to_save=lora.modules_to_save,
-        bias=lora.bias,
-        use_rslora=lora.use_rslora,
-        use_dora=lora.use_dora,
-    )
+    try:
+        config = peft.LoraConfig(task_type="CAUSAL_LM", **lora.arguments())
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"lora: {str(error).splitlines()[0]}") from error
     if policy.in_4bit:
         policy.model = peft.prepare_model_for_kbit_training(policy.model, use_gradient_checkpointing=False)
     try:
         policy.model = peft.get_peft_model(policy.model, config)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise RequestError(f"lora.target_modules {lora.target_modules!r}: {str(error).splitlines()[0]}") from error
+    if not any(parameter.requires_grad for parameter in policy.model.parameters()):
+        raise RequestError("lora: no parameter is trained; see target_modules, layers_to_transform, exclude_modules")
     return policy
 
 
@@ -293,6 +293,17 @@ def _adapter_config(path: str) -> dict[str, Any] | None:
             return None
         file = Path(cached)
     return json.loads(file.read_text()) if file.exists() else None
+
+
+def is_adapter(path: str) -> bool:
+    """Whether a path (a folder, or a hub id that `exists` has looked at) holds an adapter."""
+    return _adapter_config(path) is not None
+
+
+def base(path: str) -> tuple[str, str | None]:
+    """The model under an adapter (a model itself is its own), and the revision that the adapter was trained on."""
+    adapter = _adapter_config(path)
+    return _base(path, adapter), adapter.get("revision") if adapter else None
 
 
 def _base(path: str, adapter: dict[str, Any] | None) -> str:

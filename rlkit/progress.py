@@ -1,5 +1,6 @@
 """What a user sees while it runs: stages, steps, rewards, time left. Words, so on stderr."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +14,17 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60}m{seconds % 60:02d}s"
     return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
+
+
+def hush() -> None:
+    """No bars and notes of the libraries, which would drown rlkit's own lines."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
 
 
 class Progress:

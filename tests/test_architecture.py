@@ -19,8 +19,8 @@ LAYERS = [
     {"recipe"},
     {"sources", "scoring", "scratch", "policy", "runs"},
     {"data", "engines", "curves", "report", "saved", "attacks"},
-    {"training", "evaluation", "plan", "audit"},
-    {"pipeline", "validation"},
+    {"training", "evaluation", "plan", "audit", "export"},
+    {"pipeline", "validation", "serving"},
     {"signal_check"},
     {"cli"},
 ]

@@ -72,6 +72,71 @@ def test_four_bits_for_real(tiny_model):
     assert any(p.grad is not None for name, p in loaded.model.named_parameters() if "lora_A" in name)
 
 
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("double", [True, False])
+def test_the_4_bits_are_those_asked_for(tiny_model, kind, double):
+    pytest.importorskip("bitsandbytes")
+    asked = {"bnb_4bit_quant_type": kind, "bnb_4bit_use_double_quant": double, "bnb_4bit_compute_dtype": "bfloat16"}
+    loaded = load(tiny_model, LoraSection(r=2), load_in_4bit=True, **asked)
+    layer = next(module for module in loaded.model.modules() if hasattr(module, "compute_dtype"))
+    assert layer.weight.quant_state.quant_type == kind
+    assert layer.weight.quant_state.nested is double
+    assert layer.compute_dtype is torch.bfloat16
+
+
+def test_settings_of_4_bits_need_4_bits():
+    with pytest.raises(ValueError, match="load_in_4bit: true"):
+        ModelSection(path="x", bnb_4bit_quant_type="fp4")
+
+
+@pytest.mark.parametrize(
+    "lora",
+    [
+        {"init_lora_weights": "gaussian"},
+        {"init_lora_weights": "orthogonal"},
+        {"init_lora_weights": "olora"},
+        {"init_lora_weights": "pissa"},
+        {"layers_to_transform": [1], "target_modules": ["q_proj"]},
+        {"rank_pattern": {"q_proj": 1}, "alpha_pattern": {"q_proj": 8}},
+        {"exclude_modules": ["down_proj"]},
+        {"trainable_token_indices": [3, 4]},
+        {"lora_bias": True},
+        {"use_rslora": True, "use_dora": True},
+        {"target_parameters": ["mlp.down_proj.weight"], "target_modules": ["q_proj"]},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_of_any_kind_is_the_same_when_it_is_loaded_again(tiny_model, tmp_path, lora):
+    loaded = load(tiny_model, LoraSection(**{"r": 2, **lora}))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in loaded.model.parameters():
+        if parameter.requires_grad:
+            parameter.data.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    save(loaded, tmp_path / "adapter")
+    torch.testing.assert_close(logits(load(tmp_path / "adapter", train=False)), logits(loaded), atol=1e-4, rtol=1e-4)
+
+
+def test_every_setting_of_an_adapter_is_one_of_pefts_with_its_default():
+    import dataclasses
+
+    import peft
+
+    theirs = {field.name: field for field in dataclasses.fields(peft.LoraConfig)}
+    ours = LoraSection().arguments()
+    assert ours.keys() <= theirs.keys()
+    own = {"r", "lora_alpha", "target_modules"}  # the recipe's own defaults
+    for name in ours.keys() - own:
+        field = theirs[name]
+        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()
+        assert ours[name] == default, name
+
+
+def test_an_adapter_that_trains_nothing_is_refused(tiny_model):
+    with pytest.raises(RequestError, match="lora"):
+        load(tiny_model, LoraSection(layers_to_transform=[7], target_modules=["q_proj"]))
+
+
 def test_a_base_model_gets_chatml(tiny_model, tmp_path):
     from transformers import AutoTokenizer
 

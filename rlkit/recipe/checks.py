@@ -187,8 +187,12 @@ def _adapters(stages: list[Stage]) -> Iterator[Problem]:
         if stage.kind not in trl_fields.CONFIGS:
             continue
         before = None if stage.model is not None else before
-        if before and before.lora and stage.lora and stage.lora != before.lora:
-            said = f"it goes on with the adapter of the stage {before.name!r}, whose settings are other ones"
+        goes_on = stage.lora is not None and stage.lora.warm_start == "continue"
+        if before and before.lora and stage.lora and goes_on and not stage.lora.same_adapter(before.lora):
+            said = (
+                f"it goes on with the adapter of the stage {before.name!r}, whose settings are other ones; a new one "
+                f"is warm_start: merge (on that stage's model), or warm_start: fresh (on the base)"
+            )
             yield Problem((*stage.where, "lora"), said)
         before = stage if stage.lora or before is None else before
 

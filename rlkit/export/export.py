@@ -41,6 +41,7 @@ def to_merged(source: Source, folder: Path, dtype: str | None = None, progress: 
         artifact = _merge(source, folder, dtype, progress)
         gc.collect()
         artifact.checks = reference.compare(parity.Loaded.of(folder), ".", dtype)
+        artifact.checks += _quantized(source, reference)
         artifact.prompts = len(reference.ids)
         artifact.write()
     return _judged(artifact, progress)
@@ -84,6 +85,7 @@ def to_gguf(
         for kind, file in files.items():
             progress.say(f"  {file.name}: {file.stat().st_size / 1e6:,.0f} MB; compared with the trained model")
             artifact.checks += reference.compare(GgufCopy(file), file.name, kind)
+        artifact.checks += _quantized(source, reference)
         artifact.prompts = len(reference.ids)
         artifact.write()
     return _judged(artifact, progress)
@@ -109,6 +111,11 @@ def _reference(source: Source, progress: Progress) -> Reference:
     prompts = source.prompts(PROMPTS)
     progress.say(f"  {source.model} answers {len(prompts)} prompts, to compare with")
     return Reference.of(merged.load(source.model, "float32"), prompts)
+
+
+def _quantized(source: Source, reference: Reference) -> list[Check]:
+    """What leaving the 4 bits behind changes, for a model that was trained over them."""
+    return [parity.in_4_bits(reference, source.model)] if source.in_4bit else []
 
 
 def _dtype(source: Source, asked: str | None) -> str:

@@ -1,7 +1,7 @@
 """The gate of every export: does the copy answer as the model that was trained? See `Reference`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,9 @@ ROUNDING = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 3e-2, "f32": 1e-4, "f1
 DIVERGENCE = {"q8": 0.02, "q6": 0.05, "q5": 0.1, "q4": 0.2, "q3": 0.5, "q2": 1.5}
 """Most KL divergence a token, in nats, of a quantized copy from the trained model, by its bits."""
 
+IN_4_BITS = 1.0
+"""Most KL divergence a token of the trained model over 16 bits from itself over the 4 bits it was trained on."""
+
 
 class Copy(Protocol):
     """Something that was exported, loaded again."""
@@ -47,7 +50,7 @@ class Loaded:
         policy.model.eval()
 
     @classmethod
-    def of(cls, folder: Path) -> "Loaded":
+    def of(cls, folder: Path | str) -> "Loaded":
         """What is saved in a folder."""
         from rlkit.export import merged
 
@@ -145,28 +148,44 @@ class Reference:
             checks.append(_none(file, "template", wrong))
         return [*checks, *self._answers(copy, file, dtype)]
 
+    def divergence(self, copy: Copy) -> float:
+        """KL(trained model || copy), in nats, mean over the tokens of the completions."""
+        pairs = [(own.log_softmax(-1), other.log_softmax(-1)) for own, other in self._pairs(copy)]
+        total = math.fsum(float((p.exp() * (p - q)).sum()) for p, q in pairs)
+        return total / max(1, sum(len(p) for p, _ in pairs))
+
     def _answers(self, copy: Copy, file: str, dtype: str) -> list[Check]:
         """Of 16 and 32 bits: greedy tokens and logits; of a quantized copy: how far its probabilities are."""
-        import torch
-
         bound = ROUNDING.get(dtype)
-        apart, squares, divergence, places, wrong = 0.0, 0.0, 0.0, 0, []
-        for row, start, logits in zip(self.ids, self.starts, self.logits, strict=True):
-            own = torch.as_tensor(logits).double()
-            other = torch.as_tensor(copy.logits(row))[start - 1 : -1, : own.shape[1]].double()
-            log_p, log_q = own.log_softmax(-1), other.log_softmax(-1)
-            divergence += float((log_p.exp() * (log_p - log_q)).sum())
-            places += len(own)
+        if bound is None:
+            most = next((most for bits, most in DIVERGENCE.items() if bits in dtype), DIVERGENCE["q2"])
+            return [_at_most(file, "kl", self.divergence(copy), most)]
+        apart, squares, wrong = 0.0, 0.0, []
+        for own, other in self._pairs(copy):
             own, other = own - own.mean(-1, keepdim=True), other - other.mean(-1, keepdim=True)
             apart, squares = apart + float((own - other).square().sum()), squares + float(own.square().sum())
             best = own.topk(2).values
-            sure = best[:, 0] - best[:, 1] > 4 * (bound or 0.0) * own.square().mean(-1).sqrt()
+            sure = best[:, 0] - best[:, 1] > 4 * bound * own.square().mean(-1).sqrt()
             missed = (own.argmax(-1) != other.argmax(-1)) & sure
             wrong += [f"token {place} of a completion" for place in missed.nonzero()[:, 0].tolist()]
-        if bound is None:
-            most = next((most for bits, most in DIVERGENCE.items() if bits in dtype), DIVERGENCE["q2"])
-            return [_at_most(file, "kl", divergence / max(places, 1), most)]
         return [_none(file, "greedy", wrong), _at_most(file, "logits", math.sqrt(apart / max(squares, 1e-30)), bound)]
+
+    def _pairs(self, copy: Copy) -> Iterator[tuple[Any, Any]]:
+        """float64 logits (tokens, vocabulary) before each token of a completion: the trained model's, the copy's."""
+        import torch
+
+        for row, start, logits in zip(self.ids, self.starts, self.logits, strict=True):
+            own = torch.as_tensor(logits).double()
+            yield own, torch.as_tensor(copy.logits(row))[start - 1 : -1, : own.shape[1]].double()
+
+
+def in_4_bits(reference: Reference, model: str) -> Check:
+    """How far the model over 16 bits is from itself over 4 bits, where it was trained so."""
+    from rlkit import policy
+    from rlkit.recipe.model import ModelSection
+
+    trained = Loaded(policy.load(ModelSection(path=model, dtype="float32", load_in_4bit=True), train=False))
+    return _at_most(".", "kl to 4 bits", reference.divergence(trained), IN_4_BITS)
 
 
 def _none(file: str, name: str, wrong: Sequence[str]) -> Check:

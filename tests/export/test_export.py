@@ -1,5 +1,6 @@
 """Merging, and the gate that every copy goes through."""
 
+import dataclasses
 import json
 import shutil
 
@@ -76,9 +77,11 @@ def test_every_kind_of_adapter_is_merged_exactly_in_32_bits(tiny_model, adapter,
 def test_what_was_trained_over_4_bits_is_merged_into_the_base_in_16(base, adapter, tmp_path):
     pytest.importorskip("bitsandbytes")
     path = adapter(base, load_in_4bit=True)
-    made = export.to_merged(Source.find(str(path)), tmp_path / "out")
+    source = dataclasses.replace(Source.find(str(path)), in_4bit=True)
+    made = export.to_merged(source, tmp_path / "out")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert "quantization_config" not in config
+    assert 0.0 < next(check.value for check in made.checks if check.name == "kl to 4 bits") < 0.5
     assert made.dtype == "bfloat16"
     assert made.problems == []
 

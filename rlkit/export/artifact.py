@@ -45,6 +45,8 @@ class Artifact:
     base_revision: str | None = None
     run: str | None = None
     """The run directory that the model came from, as an absolute path."""
+    stage: str | None = None
+    """The folder of the stage that made it, as seen from there."""
     prompts: int = 0
     """Prompts on which it was compared with the trained model."""
     checks: list[Check] = field(default_factory=list)

@@ -103,8 +103,8 @@ def _merge(source: Source, folder: Path, dtype: str, progress: Progress) -> Arti
         progress.say(f"  it was trained over a base in 4 bits; the base is loaded again in {dtype} for the merge")
     saved = merged.write(source.model, folder, dtype, progress)
     base, revision = base_of(saved)
-    run = str(source.run) if source.run else None
-    return Artifact(folder, "merged", source.name, dtype, base, revision, run)
+    run, stage = str(source.run) if source.run else None, source.stage
+    return Artifact(folder, "merged", source.name, dtype, base, revision, run, stage)
 
 
 def _reference(source: Source, progress: Progress) -> Reference:

@@ -33,6 +33,8 @@ class Source:
     """What its copies are called."""
     run: Path | None = None
     """The run directory that made it."""
+    stage: str | None = None
+    """The folder of the stage that left it, as seen from there; a checkpoint's is in checkpoints/."""
     in_4bit: bool = False
     """Whether it was trained over a base in 4 bits."""
 
@@ -50,14 +52,20 @@ class Source:
         folder = Path(path).expanduser()
         if is_run(folder):
             run = RunDirectory(folder.resolve())
-            return cls(str(run.model()), name or _named(run.path), run.path, _in_4bit(run.path))
+            return cls._of_run(run.path, run.model(), name)
         policy.exists(path)
         if not folder.is_dir():
             return cls(path, name or path.rpartition("/")[2])
         folder = folder.resolve()
-        if is_run(folder.parent):  # a stage's folder
-            return cls(str(folder), name or _named(folder.parent), folder.parent, _in_4bit(folder.parent))
+        for run_path in list(folder.parents)[:3]:  # a stage's folder, or a checkpoint's
+            if is_run(run_path):
+                return cls._of_run(run_path, folder, name)
         return cls(str(folder), name or _named(folder))
+
+    @classmethod
+    def _of_run(cls, run: Path, model: Path, name: str | None) -> "Source":
+        stage = model.relative_to(run).as_posix()
+        return cls(str(model), name or _named(run), run, stage, _in_4bit(run))
 
     def prompts(self, count: int) -> list[Any]:
         """Up to `count` different prompts of the run (texts, or messages); stand-ins where it kept none."""

@@ -112,11 +112,23 @@ def test_a_run_is_exported_by_its_last_model_and_compared_on_its_own_prompts(rec
     assert "How many are" in source.prompts(3)[0][-1]["content"]
     assert len(source.prompts(3)) == 3
     made = export.to_merged(source, tmp_path / "out")
-    assert made.run == str(run.path)
+    assert (made.run, made.stage) == (str(run.path), "1-grpo")
     assert made.prompts == export.PROMPTS
     again = Artifact.read(tmp_path / "out")
     assert again == made
     assert again.changed() == []
+
+
+def test_a_checkpoint_and_an_earlier_stage_are_known_as_the_runs(recipe_file, tmp_path):
+    from rlkit import pipeline
+    from rlkit.recipe.load import load
+
+    training = {"max_steps": 2, "per_device_train_batch_size": 4, "save_steps": 1, "gradient_checkpointing": False}
+    run = pipeline.train(load(str(recipe_file(training=training))), tmp_path / "run").path
+    for folder in ("1-grpo", "checkpoints/1-grpo/checkpoint-1"):
+        source = Source.find(str(run / folder), "mine")
+        assert (source.run, source.stage, source.name) == (run, folder, "mine")
+        assert "How many are" in source.prompts(1)[0][-1]["content"]
 
 
 def test_a_copy_that_differs_is_told_from_the_model_that_was_trained(tiny_model, tmp_path):

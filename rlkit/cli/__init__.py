@@ -12,7 +12,24 @@ import click
 
 from rlkit.errors import RlkitError
 
-COMMANDS = ("train", "eval", "score", "audit", "validate", "ls", "show", "cp", "init", "report", "env", "schema")
+COMMANDS = (
+    "train",
+    "eval",
+    "export",
+    "push",
+    "chat",
+    "generate",
+    "score",
+    "audit",
+    "validate",
+    "ls",
+    "show",
+    "cp",
+    "init",
+    "report",
+    "env",
+    "schema",
+)
 
 
 class LazyGroup(click.Group):

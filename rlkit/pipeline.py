@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlkit import data, policy, scratch
 from rlkit.errors import RequestError
 from rlkit.export import merged
+from rlkit.export.checkpoints import Pusher
 from rlkit.plan import Plan
 from rlkit.policy import Policy
 from rlkit.progress import Progress, duration, hush
@@ -21,6 +22,7 @@ from rlkit.scoring import RewardStack
 
 if TYPE_CHECKING:
     from rlkit.evaluation import Measurement
+    from rlkit.training.callback import RunCallback
 
 
 def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progress | None = None) -> RunDirectory:
@@ -46,6 +48,7 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
     configs = configurations(plan, RunDirectory(run_dir))
     for stage in plan.measured_on_training_rows():
         progress.say(f"warning: stage {stage.name!r} measures on rows that are trained on; set eval.data")
+    pusher = Pusher(recipe.push, progress) if recipe.push and RunDirectory(run_dir).is_main else None
     run = RunDirectory.resume(run_dir, recipe) if resume else RunDirectory.create(run_dir, recipe)
     progress.say(f"run {run.path}" + (" (resumed)" if resume else ""))
     # Read once and together: a process that looked later would see what the first has finished meanwhile, and skip it.
@@ -58,7 +61,7 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
             continue
         begun = time.monotonic()
         progress.say(f"stage {stage.index}/{len(plan.stages)} {stage.name} ({stage.kind})")
-        metrics = _run_stage(plan, stage, run, configs.get(stage.index), progress)
+        metrics = _run_stage(plan, stage, run, configs.get(stage.index), progress, pusher)
         run.finish(stage, time.monotonic() - begun, metrics)
         for term in plan.rewards[stage.index]:
             term.reward.close()
@@ -68,6 +71,8 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
         progress.say(f"  {between.join(outcome(metrics))}{between}in {duration(time.monotonic() - begun)}")
     if run.is_main:
         _draw(run, progress)
+    if pusher:
+        pusher.done(run.path)
     progress.say(f"done in {duration(time.monotonic() - started)}: {run.path}")
     return run
 
@@ -134,14 +139,19 @@ def outcome(metrics: dict[str, Any]) -> list[str]:
     return parts
 
 
-def _run_stage(plan: Plan, stage: Stage, run: RunDirectory, config: Any, progress: Progress) -> dict[str, Any]:
+def _run_stage(
+    plan: Plan, stage: Stage, run: RunDirectory, config: Any, progress: Progress, pusher: Pusher | None
+) -> dict[str, Any]:
     loaded = _load(plan, stage, run)
     for note in loaded.notes:
         progress.say(f"  {note}")
     progress.say(f"  data: {plan.rows[stage.index]}")
     stack = reward_stack(plan, stage, loaded, progress)
     if stage.kind != "eval":
-        return _train(stage, run, config, loaded, plan.rows[stage.index], stack, progress)
+        from rlkit.training.callback import RunCallback
+
+        callback = RunCallback(run, stage, progress, stack.names, pusher.saved if pusher else None)
+        return _train(stage, run, config, loaded, plan.rows[stage.index], stack, callback)
     if not run.is_main:
         return {}
     measured = _measure(plan, stage, loaded, stack, progress)
@@ -205,16 +215,21 @@ def _measure(plan: Plan, stage: Stage, loaded: Policy, stack: RewardStack, progr
 
 
 def _train(
-    stage: Stage, run: RunDirectory, config: Any, loaded: Policy, prepared: Any, stack: RewardStack, progress: Progress
+    stage: Stage,
+    run: RunDirectory,
+    config: Any,
+    loaded: Policy,
+    prepared: Any,
+    stack: RewardStack,
+    callback: "RunCallback",
 ) -> dict[str, Any]:
     from rlkit.training import clock
-    from rlkit.training.callback import RunCallback, last_checkpoint, step_of
+    from rlkit.training.callback import last_checkpoint, step_of
 
     checkpoint = last_checkpoint(run.checkpoints(stage))
     run.rewind(stage, step_of(checkpoint))
     if checkpoint:
-        progress.say(f"  goes on from step {step_of(checkpoint)}")
-    callback = RunCallback(run, stage, progress, stack.names)
+        callback.progress.say(f"  goes on from step {step_of(checkpoint)}")
     if stage.kind == "sft":
         from rlkit.training import sft
 

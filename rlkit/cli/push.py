@@ -51,4 +51,4 @@ def command(
         click.echo(f"{upload.kind} to {where}:")
         for name, count in upload.sizes.items():
             click.echo(f"  {hub.size(count):>8}  {name}")
-        click.echo(f"\n{upload.card.rstrip()}")
+        click.echo(f"\n{(upload.card or '').rstrip()}")

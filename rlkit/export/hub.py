@@ -43,20 +43,10 @@ def push(upload: Upload, progress: Progress) -> str:
     """
     import httpx
     import huggingface_hub
-    from huggingface_hub import constants
 
     import rlkit
 
-    if constants.HF_HUB_OFFLINE:
-        raise RequestError(
-            f"push to {upload.repo}: the network is off: $HF_HUB_OFFLINE is set (unset it), or the hub could not be "
-            f"reached when this command began"
-        )
-    if huggingface_hub.get_token() is None:
-        raise RequestError(
-            f"push to {upload.repo}: there is no token; log in with `hf auth login`, or set $HF_TOKEN to a token with "
-            f"write rights from {constants.ENDPOINT}/settings/tokens"
-        )
+    token(upload.repo)
     sizes = upload.sizes
     progress.say(f"push of {upload.kind} to {upload.repo}: {len(sizes)} files, {size(sum(sizes.values()))}")
     api = huggingface_hub.HfApi(library_name="rlkit", library_version=rlkit.__version__)
@@ -71,6 +61,27 @@ def push(upload: Upload, progress: Progress) -> str:
             raise answers.told(answers.root(error), upload.repo, api.endpoint) from None
     branch = "" if upload.revision == "main" else f"/tree/{upload.revision}"
     return f"{api.endpoint}/{upload.repo}{branch}"
+
+
+def token(repo: str) -> None:
+    """Make sure that there is a token to push with, and that the network may be used.
+
+    Raises:
+        RequestError: One of them is not so.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise RequestError(
+            f"push to {repo}: the network is off: $HF_HUB_OFFLINE is set (unset it), or the hub could not be reached "
+            f"when this command began"
+        )
+    if huggingface_hub.get_token() is None:
+        raise RequestError(
+            f"push to {repo}: there is no token; log in with `hf auth login`, or set $HF_TOKEN to a token with write "
+            f"rights from {constants.ENDPOINT}/settings/tokens"
+        )
 
 
 class _Repository:
@@ -134,7 +145,9 @@ class _Repository:
         from huggingface_hub import CommitOperationAdd
 
         files: dict[str, Path | bytes] = dict(self.upload.files)
-        if keep_card:
+        if self.upload.card is None:
+            pass
+        elif keep_card:
             self.progress.say(f"  the {CARD} of {self.upload.repo} stays as it is; --replace-card writes it anew")
         else:
             files |= {**self.upload.pictures, CARD: self.upload.card.encode()}

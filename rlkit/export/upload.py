@@ -36,8 +36,8 @@ class Upload:
     """adapter, merged, gguf, or model: whole weights as a run left them."""
     files: dict[str, Path | bytes]
     """Name in the repository -> the file, or what it holds where that differs from the file here; no card in it."""
-    card: str
-    """The text of README.md."""
+    card: str | None
+    """The text of README.md; None: none is pushed."""
     pictures: dict[str, Path] = field(default_factory=dict)
     """What the card shows: name in the repository -> file. They come and go with it."""
     public: bool = False
@@ -49,7 +49,8 @@ class Upload:
     @property
     def sizes(self) -> dict[str, int]:
         """Name in the repository -> bytes, the card and its pictures last."""
-        everything = {**self.files, **self.pictures, CARD: self.card.encode()}
+        card = {} if self.card is None else {CARD: self.card.encode()}
+        everything = {**self.files, **self.pictures, **card}
         return {n: len(f) if isinstance(f, bytes) else f.stat().st_size for n, f in everything.items()}
 
 
@@ -127,7 +128,7 @@ def _find(path: Path) -> tuple[Path, str, Artifact | None]:
         if not (folder / "adapter_model.safetensors").is_file():
             raise RequestError(f"push {path}: {folder} has an adapter_config.json and no adapter_model.safetensors")
         return folder, "adapter", None
-    if is_run(folder.parent) and (folder / "config.json").is_file():
+    if any(map(is_run, [*folder.parents][:3])) and (folder / "config.json").is_file():
         return folder, "model", None
     raise RequestError(
         f"push {path}: it is neither an export (with {MANIFEST}), nor an adapter, nor a run that left a model; "

@@ -13,6 +13,7 @@ from rlkit.recipe.generation import GenerationSection
 from rlkit.recipe.groups import GroupsSection
 from rlkit.recipe.lora import LoraSection
 from rlkit.recipe.model import ModelSection
+from rlkit.recipe.push import PushSection
 from rlkit.recipe.section import Section
 from rlkit.recipe.stages import RewardEntries, StageEntry
 
@@ -76,6 +77,8 @@ class Recipe(Section):
     """How the model is measured."""
     stages: list[StageEntry] | None = None
     """The stages of a pipeline. Without it the recipe is one stage: grpo where it has rewards, else sft."""
+    push: PushSection | None = None
+    """Push the run's checkpoints to the Hub."""
     plugins: list[str] = Field(default_factory=list)
     """Plugin files with rewards, relative to the recipe."""
     seed: int = Field(default=0, ge=0, lt=2**32)

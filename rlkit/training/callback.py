@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,16 @@ LEFT_OUT = ("total_flos", "train_runtime", "train_samples_per_second", "train_st
 class RunCallback(TrainerCallback):
     """Writes each log to metrics.jsonl, and a line with step, rewards and time left."""
 
-    def __init__(self, run: RunDirectory, stage: Stage, progress: Progress, rewards: list[str] | None = None):
+    def __init__(
+        self,
+        run: RunDirectory,
+        stage: Stage,
+        progress: Progress,
+        rewards: list[str] | None = None,
+        saved: Callable[[Path], None] | None = None,
+    ):
         self.run, self.stage, self.progress, self.rewards = run, stage, progress, rewards or []
+        self.saved = saved
         self.start_step, self.start_time = 0, time.monotonic()
         self.last: dict[str, Any] = {}
 
@@ -34,6 +43,11 @@ class RunCallback(TrainerCallback):
         self.last = row
         self.run.log({"stage": self.stage.name, "step": state.global_step, **row})
         self.progress.step(self._line(state, row), last=state.global_step >= state.max_steps)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Tell of a checkpoint."""
+        if state.is_world_process_zero and self.saved:
+            self.saved(Path(args.output_dir, f"checkpoint-{state.global_step}"))
 
     def _line(self, state: Any, row: dict[str, Any]) -> str:
         done = state.global_step - self.start_step

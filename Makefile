@@ -1,4 +1,5 @@
 # make setup       .venv with rlkit and all it needs, at the locked versions (LOCK=locks/gpu.txt on a GPU machine)
+# make gguf        llama-cpp-python for GGUF files: built from source in some ten minutes, once (the wheel stays in the cache)
 # make quickstart  from nothing to a model that GRPO made better, in some three minutes on two cores
 # make check       lint, format, types
 # make test        the whole test suite
@@ -12,7 +13,11 @@ LOCK ?= locks/cpu.txt
 BIN := .venv/bin
 OLDEST_TRL := 1.14.2
 
-.PHONY: setup quickstart check test test-fast test-oldest bench bench-rewards bench-grpo resolve lock clean
+LLAMA := 0.3.36
+WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rlkit/wheels
+LLAMA_ARGS := -DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
+
+.PHONY: setup gguf quickstart check test test-fast test-oldest bench bench-rewards bench-grpo resolve lock clean
 
 setup: .venv/.installed
 
@@ -23,6 +28,11 @@ setup: .venv/.installed
 	$(BIN)/python -m pip install --quiet $(if $(filter %cpu.txt,$(LOCK)),--no-deps) -r $(LOCK)
 	$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	touch $@
+
+gguf: setup
+	ls $(WHEELS)/llama_cpp_python-$(LLAMA)-*.whl || CMAKE_ARGS="$(LLAMA_ARGS)" $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEELS) llama-cpp-python==$(LLAMA)
+	$(BIN)/python -m pip install --quiet --no-deps $(WHEELS)/llama_cpp_python-$(LLAMA)-*.whl diskcache==5.6.3
+	$(BIN)/python -c "from rlkit.export import llama_cpp; from rlkit.progress import Progress; print(llama_cpp.converter(None, Progress()))"
 
 quickstart: setup
 	$(BIN)/rlkit train quickstart

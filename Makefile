@@ -32,7 +32,7 @@ setup: .venv/.installed
 gguf: setup
 	ls $(WHEELS)/llama_cpp_python-$(LLAMA)-*.whl || CMAKE_ARGS="$(LLAMA_ARGS)" $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEELS) llama-cpp-python==$(LLAMA)
 	$(BIN)/python -m pip install --quiet --no-deps $(WHEELS)/llama_cpp_python-$(LLAMA)-*.whl diskcache==5.6.3
-	$(BIN)/python -c "from rlkit.export import llama_cpp; from rlkit.progress import Progress; print(llama_cpp.converter(None, Progress()))"
+	$(BIN)/python -c "from rlkit.export.gguf import llama_cpp; from rlkit.progress import Progress; print(llama_cpp.converter(None, Progress()))"
 
 quickstart: setup
 	$(BIN)/rlkit train quickstart

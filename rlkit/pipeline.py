@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlkit import data, policy, scratch
 from rlkit.errors import RequestError
 from rlkit.export import merged
-from rlkit.export.checkpoints import Pusher
+from rlkit.export.hub.checkpoints import Pusher
 from rlkit.plan import Plan
 from rlkit.policy import Policy
 from rlkit.progress import Progress, duration, hush

@@ -26,6 +26,7 @@ Next: rlkit push FOLDER OWNER/NAME""",
 @click.option(
     "--llama-cpp-dir", type=click.Path(path_type=Path), help="Your own llama.cpp, for its converter and llama-quantize."
 )
+@click.option("--pre-tokenizer", metavar="NAME", help="How the tokenizer splits text, as llama.cpp calls it; if asked.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     model: str,
@@ -35,6 +36,7 @@ def command(
     dtype: str | None,
     name: str | None,
     llama_cpp_dir: Path | None,
+    pre_tokenizer: str | None,
     as_json: bool,
 ) -> None:
     """Export MODEL (a run, an adapter, a folder or a hub id) and compare each copy with the model that was trained.
@@ -58,7 +60,7 @@ def command(
     if kind == "merged":
         made = export.to_merged(source, output, dtype, progress)
     else:
-        made = export.to_gguf(source, output, types, llama_cpp_dir, progress)
+        made = export.to_gguf(source, output, types, llama_cpp_dir, progress, pre_tokenizer)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(made), "folder": str(output)}))
     else:

@@ -32,7 +32,7 @@ def command(
     """
     import json
 
-    from rlkit.export import hub
+    from rlkit.export.hub import hub
     from rlkit.progress import Progress
 
     progress = Progress()

@@ -53,6 +53,7 @@ def to_gguf(
     types: list[str],
     llama_cpp_dir: Path | None = None,
     progress: Progress | None = None,
+    pre_tokenizer: str | None = None,
 ) -> Artifact:
     """Convert a model into GGUF files, load each again, and compare it with the model that was trained.
 
@@ -62,13 +63,14 @@ def to_gguf(
         types: As llama.cpp calls them: f16, q8_0, q4_k_m and so on.
         llama_cpp_dir: The user's llama.cpp, instead of the converter that rlkit fetches.
         progress: Where lines for a person go.
+        pre_tokenizer: How the tokenizer splits a text, as llama.cpp calls it; for one that neither it nor rlkit knows.
 
     Raises:
         RequestError: A type does not exist, what makes it is not installed, or the folder is there already.
         RunError: A conversion failed, or a copy does not answer as the trained model; its files are kept.
     """
-    from rlkit.export import gguf
-    from rlkit.export.gguf_copy import GgufCopy
+    from rlkit.export.gguf import gguf
+    from rlkit.export.gguf.copy import GgufCopy
 
     progress = progress or Progress(quiet=True)
     _refuse_existing(folder)
@@ -80,7 +82,8 @@ def to_gguf(
         with tempfile.TemporaryDirectory(prefix=".merged-", dir=folder.parent) as made:
             artifact = _merge(source, Path(made), dtype, progress)
             gc.collect()
-            files = gguf.write(Path(made), folder, source.name, types, llama_cpp_dir, progress)
+            how = {"pre_tokenizer": pre_tokenizer, "system": source.system()}
+            files = gguf.write(Path(made), folder, source.name, types, llama_cpp_dir, progress, **how)
         artifact.folder, artifact.kind = folder, "gguf"
         for kind, file in files.items():
             progress.say(f"  {file.name}: {file.stat().st_size / 1e6:,.0f} MB; compared with the trained model")

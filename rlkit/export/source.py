@@ -12,6 +12,7 @@ import yaml
 from rlkit import hub, policy
 from rlkit.errors import RequestError
 from rlkit.policy import Policy
+from rlkit.prompts import system_prompt
 from rlkit.runs import RunDirectory, is_run
 
 STAND_IN = (
@@ -75,6 +76,11 @@ class Source:
             if len(found) == count:
                 break
         return list(found.values()) or [[{"role": "user", "content": text}] for text in STAND_IN]
+
+    def system(self) -> str | None:
+        """The system prompt of the run's recipe."""
+        data = yaml.safe_load((self.run / "recipe.yaml").read_text()).get("data") if self.run else None
+        return system_prompt((data or {}).get("system"))
 
     def _kept(self) -> Iterator[Any]:
         """Prompts as the run wrote them down: those of its measurements first."""

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from rlkit.export import llama_cpp
+from rlkit.export.gguf import llama_cpp
 
 SHAPES = {
     "llama": {},

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from rlkit.errors import RequestError
-from rlkit.export import card, metadata, scrub
 from rlkit.export.artifact import Artifact, Check
-from rlkit.export.provenance import Provenance, is_on_hub
+from rlkit.export.card import card, metadata, scrub
+from rlkit.export.card.provenance import Provenance, is_on_hub
 from rlkit.recipe.recipe import Recipe
 from rlkit.runs import RunDirectory
 
@@ -318,7 +318,7 @@ def test_the_licence_comes_from_the_bases_card_in_the_cache(make_run, tmp_path):
         "---\nlicense: other\nlicense_name: acme-terms\nlicense_link: LICENSE.txt\n---\n"
     )
     code = (
-        "import sys; from pathlib import Path; from rlkit.export import card\n"
+        "import sys; from pathlib import Path; from rlkit.export.card import card\n"
         "print(card.write(Path(sys.argv[1]), None, 'a/b'))"
     )
     done = subprocess.run(

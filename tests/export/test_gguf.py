@@ -10,7 +10,7 @@ import torch
 from test_stories260k import stories  # noqa: F401
 
 from rlkit.errors import MissingExtraError, RequestError, RunError
-from rlkit.export import gguf, quantize
+from rlkit.export.gguf import gguf, quantize
 from rlkit.progress import Progress
 
 
@@ -68,7 +68,7 @@ TOKENIZER |= {"llama": "trained", "gemma3_text": "pieces", "smollm3": "torchtune
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", shapes.SHAPES)
 def test_a_file_answers_as_the_model_that_it_was_made_of(shape, tokenizers, tools, llama, tmp_path):
-    from rlkit.export.gguf_copy import GgufCopy
+    from rlkit.export.gguf.copy import GgufCopy
 
     model = shapes.make(tmp_path / "model", shape, tokenizers(TOKENIZER[shape]))
     files = gguf.write(model, tmp_path / "out", "Shape", ["f32", "f16"], tools)
@@ -91,7 +91,7 @@ def test_a_tokenizer_of_another_kind_than_the_shape_is_known_for_is_carried_over
     shape, name, tokenizers, tools, llama, tmp_path
 ):
     """The converter guesses the tokenizer's kind from the shape; a model from scratch may have any."""
-    from rlkit.export.gguf_copy import GgufCopy
+    from rlkit.export.gguf.copy import GgufCopy
 
     model = shapes.make(tmp_path / "model", shape, tokenizers(name))
     files = gguf.write(model, tmp_path / "out", "Shape", ["f32"], tools)
@@ -102,7 +102,7 @@ def test_a_tokenizer_of_another_kind_than_the_shape_is_known_for_is_carried_over
 def test_a_real_sentencepiece_vocabulary_gives_the_ids_that_llama_cpp_publishes(
     tokenizers, tools, llama, shared_data, tmp_path
 ):
-    from rlkit.export.gguf_copy import GgufCopy
+    from rlkit.export.gguf.copy import GgufCopy
 
     model = shapes.make(tmp_path / "model", "llama", tokenizers("pieces"))
     copy = GgufCopy(gguf.write(model, tmp_path / "out", "Shape", ["f16"], tools)["f16"], threads=1)
@@ -135,7 +135,7 @@ def divergence(copy, model, ids):
 def test_quantized_files_have_the_types_asked_for_and_stay_near(quantizable, tools, llama, tmp_path, capfd):
     from transformers import AutoModelForCausalLM
 
-    from rlkit.export.gguf_copy import GgufCopy
+    from rlkit.export.gguf.copy import GgufCopy
 
     asked = ["q8_0", "Q4_K_M", "q6_k", "q5_k_m", "q4_0", "iq4_xs"]
     files = gguf.write(quantizable, tmp_path, "My-Model", asked, tools, Progress())
@@ -178,7 +178,7 @@ def test_two_hundred_greedy_tokens_of_a_real_model_come_out_of_its_file(
     llama,
     tmp_path,
 ):
-    from rlkit.export.gguf_copy import GgufCopy
+    from rlkit.export.gguf.copy import GgufCopy
 
     # Its own tokenizer is not among the data; ids are all that is asked, so that any that GGUF can hold will do.
     model = shutil.copytree(stories[0], tmp_path / "model", ignore=shutil.ignore_patterns("*token*"))
@@ -193,7 +193,7 @@ def test_two_hundred_greedy_tokens_of_a_real_model_come_out_of_its_file(
 
 
 def test_a_text_longer_than_the_context_makes_room(tiny_file, llama):
-    from rlkit.export.gguf_copy import ROOM, GgufCopy
+    from rlkit.export.gguf.copy import ROOM, GgufCopy
 
     copy = GgufCopy(tiny_file, threads=1)
     ids = [5 + n % 100 for n in range(ROOM + 100)]
@@ -204,7 +204,7 @@ def test_a_text_longer_than_the_context_makes_room(tiny_file, llama):
 
 
 def test_a_file_that_is_cut_off_is_refused(tiny_file, llama, tmp_path):
-    from rlkit.export.gguf_copy import GgufCopy
+    from rlkit.export.gguf.copy import GgufCopy
 
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(tiny_file.read_bytes()[:-5000])

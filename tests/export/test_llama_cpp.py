@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from rlkit.errors import RequestError, RunError
-from rlkit.export import llama_cpp
+from rlkit.export.gguf import llama_cpp
 from rlkit.progress import Progress
 
 BACKEND = """

@@ -6,7 +6,7 @@ import pytest
 import shapes
 from transformers import AutoTokenizer
 
-from rlkit.export import modelfile
+from rlkit.export.gguf import modelfile
 
 CHAT = [
     {"role": "system", "content": "Be brief."},

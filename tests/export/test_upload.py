@@ -4,8 +4,8 @@ import shutil
 import pytest
 
 from rlkit.errors import RequestError
-from rlkit.export import hub
 from rlkit.export.artifact import Artifact, Check
+from rlkit.export.hub import hub
 from rlkit.recipe.load import load
 from rlkit.runs import RunDirectory
 

@@ -6,8 +6,8 @@ import pytest
 import shapes
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
-from rlkit.export import vocabulary
-from rlkit.export.vocabulary import Unfit
+from rlkit.export.gguf import vocabulary
+from rlkit.export.gguf.vocabulary import Unfit
 
 
 def tokenizer_json(splitter, vocab=("a", "b", "ab"), merges=(("a", "b"),), **model):

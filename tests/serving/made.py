@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from rlkit import scratch
-from rlkit.export import gguf, llama_cpp
+from rlkit.export.gguf import gguf, llama_cpp
 from rlkit.recipe.load import load
 from rlkit.recipe.model import FromScratchSection, TokenizerSection
 from rlkit.runs import RunDirectory

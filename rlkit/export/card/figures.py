@@ -3,8 +3,8 @@
 import json
 from typing import Any, NamedTuple
 
-from rlkit.export import metadata, scrub
-from rlkit.export.provenance import Done, Provenance
+from rlkit.export.card import metadata, scrub
+from rlkit.export.card.provenance import Done, Provenance
 
 NOTHING = "–"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlkit.errors import RequestError, RlkitError
-from rlkit.export import hub_answers as answers
-from rlkit.export.upload import CARD, Upload, plan
+from rlkit.export.hub import answers
+from rlkit.export.hub.upload import CARD, Upload, plan
 from rlkit.progress import Progress
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from rlkit.errors import MissingExtraError, RunError
-from rlkit.export.convert import environment, telling
+from rlkit.export.gguf.convert import environment, telling
 
 PROGRAM = "llama-quantize"
 FALLBACK = re.compile(r"required fallback quantization|falling back to +(\S+)")
@@ -64,7 +64,7 @@ def run(source: Path, target: Path, kind: str, number: int, llama_cpp_dir: Path 
     if own is not None and (llama_cpp_dir is not None or not installed()):
         command = [str(own), str(source), str(target), kind]
     else:
-        command = [sys.executable, "-P", "-m", "rlkit.export.quantize", str(source), str(target), str(number)]
+        command = [sys.executable, "-P", "-m", "rlkit.export.gguf.quantize", str(source), str(target), str(number)]
     before = log.stat().st_size if log.exists() else 0
     with log.open("a") as written:
         code = subprocess.run(command, stdout=written, stderr=subprocess.STDOUT, env=environment()).returncode

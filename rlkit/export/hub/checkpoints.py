@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rlkit.errors import RlkitError
-from rlkit.export import hub
+from rlkit.export.hub import hub
 from rlkit.progress import Progress
 from rlkit.recipe.push import PushSection
 

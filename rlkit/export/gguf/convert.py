@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.errors import RunError
-from rlkit.export import vocabulary
-from rlkit.export.vocabulary import Unfit
+from rlkit.export.gguf import vocabulary
+from rlkit.export.gguf.vocabulary import Unfit
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +65,7 @@ def run(
         env = environment(llama_cpp.resolve() / "gguf-py", llama_cpp.resolve())
         env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
         env.pop("NO_LOCAL_GGUF", None)
-        command = [sys.executable, "-P", "-m", "rlkit.export.convert", json.dumps(asdict(job))]
+        command = [sys.executable, "-P", "-m", "rlkit.export.gguf.convert", json.dumps(asdict(job))]
         with log.open("a") as written:
             code = subprocess.run(command, stdout=written, stderr=subprocess.STDOUT, env=env).returncode
         said: dict[str, Any] = json.loads(answer.read_text()) if answer.is_file() else {}

@@ -1,7 +1,7 @@
 """The sentences of a card: what the model is, how it was made, how prompts look, what its limits are."""
 
-from rlkit.export import figures, metadata, usage
-from rlkit.export.provenance import Done, Provenance
+from rlkit.export.card import figures, metadata, usage
+from rlkit.export.card.provenance import Done, Provenance
 from rlkit.progress import duration
 
 FORMATS = {

@@ -71,7 +71,7 @@ def plan(
     """
     _check_name(repo)
     folder, kind, artifact = _find(path)
-    from rlkit.export import card
+    from rlkit.export.card import card
 
     upload = Upload(
         repo=repo,

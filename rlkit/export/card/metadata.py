@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from rlkit.export import scrub
-from rlkit.export.provenance import Done, Provenance, is_on_hub
+from rlkit.export.card import scrub
+from rlkit.export.card.provenance import Done, Provenance, is_on_hub
 
 LIBRARY = {"adapter": "peft", "merged": "transformers", "gguf": "llama.cpp"}
 RELATION = {"adapter": "adapter", "merged": "finetune", "gguf": "quantized"}

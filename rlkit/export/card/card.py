@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from rlkit.export import citations, figures, metadata, prose, scrub, usage
 from rlkit.export.artifact import Artifact
-from rlkit.export.figures import Table
-from rlkit.export.provenance import Provenance
+from rlkit.export.card import citations, figures, metadata, prose, scrub, usage
+from rlkit.export.card.figures import Table
+from rlkit.export.card.provenance import Provenance
 
 SAMPLES = 2
 LONGEST = 2_000
@@ -39,7 +39,7 @@ def write(path: Path, artifact: Artifact | None, repo: str) -> str:
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters |= {"fence": fence, "table": table, "oneline": lambda text: " ".join(text.split())}
-    template = importlib.resources.files("rlkit.export").joinpath("card.md").read_text(encoding="utf-8")
+    template = importlib.resources.files("rlkit.export.card").joinpath("card.md").read_text(encoding="utf-8")
     body = environment.from_string(template).render(title=title, repo=repo, head=head, **_view(model, repo))
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)
     text = f"---\n{front}---\n\n{body}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlkit.errors import RequestError
-from rlkit.export import convert, llama_cpp, modelfile, quantize
+from rlkit.export.gguf import convert, llama_cpp, modelfile, quantize
 from rlkit.names import unknown
 from rlkit.progress import Progress
 

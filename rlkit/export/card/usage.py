@@ -5,7 +5,7 @@ import shlex
 from typing import Any, NamedTuple
 
 from rlkit.engines.adapters import RANKS
-from rlkit.export.provenance import Provenance
+from rlkit.export.card.provenance import Provenance
 from rlkit.prompts import system_prompt
 
 BEST = ("Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16", "BF16", "F32")

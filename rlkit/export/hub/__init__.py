@@ -1,0 +1,1 @@
+"""To the Hub: what is pushed, how, and what the hub says."""

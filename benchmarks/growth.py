@@ -44,6 +44,7 @@ def draw(curves: dict[str, tuple[Any, list[measure.Row]]], file: Path) -> None:
             axis.annotate(f"{row['ratio']:.2f}x", where, (0, -13), textcoords="offset points", ha="center", fontsize=7)
         axis.set_xticks(x, [str(place) for place in places])
         axis.set_yscale("log")
+        axis.margins(0.08, 0.12)
         axis.set_title(title, loc="left", fontsize=11, fontweight="bold")
         axis.set_ylabel("seconds")
         for side in ("top", "right"):

@@ -13,7 +13,7 @@ LOCK ?= locks/cpu.txt
 BIN := .venv/bin
 OLDEST_TRL := 1.14.2
 
-LLAMA := 0.3.36
+LLAMA := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' rlkit/export/gguf/llama_cpp.py)
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rlkit/wheels
 LLAMA_ARGS := -DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 

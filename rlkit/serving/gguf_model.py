@@ -9,12 +9,12 @@ from typing import Any
 
 from rlkit.engines import Sampling
 from rlkit.errors import MissingExtraError, RunError
+from rlkit.export.gguf.library import complaints, template
 from rlkit.serving.prompt import template_refuses
 from rlkit.serving.served import Messages
 
 WINDOW = 8_192
 """Tokens of context at the most: llama.cpp takes the memory for all of them at once."""
-ERROR = 4  # ggml's log level of errors
 SEEDS = 2**32 - 1  # the last one means a random seed to llama.cpp
 
 
@@ -42,7 +42,7 @@ class GgufModel:
         self._library = llama_cpp
         self._llama: Any = None
         settings: dict[str, Any] = {"model_path": str(file), "n_gpu_layers": -1, "verbose": False}
-        with _Log() as log:
+        with complaints() as heard:
             try:
                 looked = llama_cpp.Llama(**settings, vocab_only=True)
                 metadata = looked.metadata
@@ -52,12 +52,14 @@ class GgufModel:
                     settings |= {"type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}
                 self._llama = llama_cpp.Llama(**settings, n_ctx=min(trained, WINDOW))
             except (ValueError, AssertionError, RuntimeError) as error:
-                raise RunError(f"model {name}: llama.cpp does not load it: {log.reason or error}") from None
+                raise RunError(
+                    f"model {name}: llama.cpp does not load it: {next(filter(None, heard), error)}"
+                ) from None
         self._vocabulary = llama_cpp.llama_model_get_vocab(self._llama.model)
         self._limit = min(trained, WINDOW)
         if trained > WINDOW:
             self.notes.append(f"context: {WINDOW:,} of the {trained:,} tokens that the model can see")
-        self._formatter = self._template()
+        self._formatter = template(self._llama)
         spaced = metadata.get("tokenizer.ggml.add_space_prefix", "true") != "false"
         self._leading_space = metadata.get("tokenizer.ggml.model") == "llama" and spaced
 
@@ -155,48 +157,3 @@ class GgufModel:
                     return
         except (RuntimeError, ValueError) as error:
             raise RunError(f"model {self.name}: llama.cpp failed: {error}") from error
-
-    def _template(self) -> Any:
-        """What writes conversations, as llama-cpp-python does it; None where the file holds no template."""
-        template = self._llama.metadata.get("tokenizer.chat_template")
-        if not template:
-            return None
-        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
-        begins, ends = (self._token(f"tokenizer.ggml.{which}_token_id") for which in ("bos", "eos"))
-        return Jinja2ChatFormatter(template=template, bos_token=begins, eos_token=ends)
-
-    def _token(self, key: str) -> str:
-        """The token that the file names, as text; nothing where it names none (llama.cpp takes any one then)."""
-        number = self._llama.metadata.get(key)
-        found = self._library.llama_vocab_get_text(self._vocabulary, int(number)) if number else None
-        return found.decode() if found else ""
-
-
-class _Log:
-    """Hears what llama.cpp complains of."""
-
-    def __enter__(self) -> "_Log":
-        import llama_cpp
-
-        self.errors: list[str] = []
-
-        @llama_cpp.llama_log_callback
-        def hear(level: int, text: bytes, _data: Any) -> None:
-            if level == ERROR:
-                self.errors.append(text.decode(errors="replace").strip())
-
-        self._hear = hear  # llama.cpp keeps no reference
-        llama_cpp.llama_log_set(hear, ctypes.c_void_p(0))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        import llama_cpp
-        from llama_cpp._logger import llama_log_callback
-
-        llama_cpp.llama_log_set(llama_log_callback, ctypes.c_void_p(0))
-
-    @property
-    def reason(self) -> str:
-        """What it said first: the rest is what followed from that."""
-        return next((line for line in self.errors if line), "")

@@ -11,6 +11,7 @@ from rlkit.export.artifact import Artifact
 from rlkit.export.card import citations, figures, metadata, prose, scrub, usage
 from rlkit.export.card.figures import Table
 from rlkit.export.card.provenance import Provenance
+from rlkit.runs import RunDirectory
 
 SAMPLES = 2
 LONGEST = 2_000
@@ -53,7 +54,10 @@ def pictures(path: Path, artifact: Artifact | None) -> dict[str, Path]:
         path: As for `write`.
         artifact: As for `write`.
     """
-    run = Provenance.of(path, artifact).run
+    return _pictures(Provenance.of(path, artifact).run)
+
+
+def _pictures(run: RunDirectory | None) -> dict[str, Path]:
     file = run.path / "curves.png" if run else None
     return {file.name: file} if file and file.is_file() else {}
 
@@ -92,7 +96,7 @@ def _view(model: Provenance, repo: str) -> dict[str, Any]:
         "system": system,
         "format": prose.FORMATS.get(named or "", ""),
         "rewards": figures.rewards(model),
-        "picture": next(iter(pictures(model.folder, model.artifact)), None),
+        "picture": next(iter(_pictures(model.run)), None),
         "measured": figures.measured(model),
         "how_measured": prose.measured(model),
         "checks": figures.checks(model),

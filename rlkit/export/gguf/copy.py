@@ -1,41 +1,16 @@
 """A GGUF file, loaded again as those who receive it will: by llama.cpp, through llama-cpp-python."""
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rlkit.errors import MissingExtraError, RunError
+from rlkit.export.gguf.library import complaints, template
 
 ROOM = 512
 """Tokens of context to begin with; a longer text makes more."""
 BATCH = 512
 """Tokens that are computed at once."""
-ERROR = 4
-"""llama.cpp's level of log lines that tell of a failure (its GGML_LOG_LEVEL_ERROR)."""
-
-
-@contextmanager
-def complaints() -> Iterator[list[str]]:
-    """Keep llama.cpp from writing to stderr, and collect the errors that it would write there."""
-    import ctypes
-
-    import llama_cpp
-    from llama_cpp._logger import llama_log_callback
-
-    heard: list[str] = []
-
-    @llama_cpp.llama_log_callback
-    def hear(level: int, text: bytes, _: Any) -> None:
-        if level == ERROR:
-            heard.append(text.decode(errors="replace").strip())
-
-    llama_cpp.llama_log_set(hear, ctypes.c_void_p(0))
-    try:
-        yield heard
-    finally:
-        llama_cpp.llama_log_set(llama_log_callback, ctypes.c_void_p(0))
 
 
 class GgufCopy:
@@ -74,13 +49,9 @@ class GgufCopy:
 
     def render(self, messages: list[dict[str, str]]) -> str | None:
         """Messages by the chat template in the file, ready for the assistant's turn; None: there is none."""
-        from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
-        template = self.metadata.get("tokenizer.chat_template")
-        if template is None:
+        formatter = template(self._llama)
+        if formatter is None:
             return None
-        begin, end = (self._text(f"tokenizer.ggml.{which}_token_id") for which in ("bos", "eos"))
-        formatter = Jinja2ChatFormatter(template=template, bos_token=begin, eos_token=end, add_generation_prompt=True)
         chat: Any = messages
         return str(formatter(messages=chat).prompt)
 
@@ -150,11 +121,3 @@ class GgufCopy:
         # Not left to the end of the interpreter, when what closing needs is gone.
         self._closing = weakref.finalize(self, self._llama.close)
         self._room = room
-
-    def _text(self, key: str) -> str:
-        """The token whose id a key of the metadata holds, as text; nothing where there is none."""
-        n = self.metadata.get(key)
-        if n is None:
-            return ""
-        found = self._library.llama_vocab_get_text(self._library.llama_model_get_vocab(self._llama.model), int(n))
-        return found.decode() if found else ""

@@ -43,7 +43,7 @@ class Pusher:
             upload = hub.plan(
                 path, asked.repo, public=asked.public, replace_card=asked.replace_card, revision=asked.revision
             )
-            url = hub.push(upload if card else replace(upload, card=None, pictures={}), self.progress)
+            url = hub.push(upload if card else replace(upload, card=None), self.progress)
             self.progress.say(f"  {path.name} pushed: {url}")
         except RlkitError as error:
             again = f"rlkit push {path} {asked.repo}" + (" --public" if asked.public else "")

@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlkit.errors import RequestError, RlkitError
@@ -144,13 +143,11 @@ class _Repository:
     def _operations(self, keep_card: bool) -> list["CommitOperationAdd"]:
         from huggingface_hub import CommitOperationAdd
 
-        files: dict[str, Path | bytes] = dict(self.upload.files)
-        if self.upload.card is None:
-            pass
-        elif keep_card:
+        card = self.upload.shown
+        if card and keep_card:
             self.progress.say(f"  the {CARD} of {self.upload.repo} stays as it is; --replace-card writes it anew")
-        else:
-            files |= {**self.upload.pictures, CARD: self.upload.card.encode()}
+            card = {}
+        files = {**self.upload.files, **card}
         return [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in files.items()]
 
     def _commit(self, operations: list["CommitOperationAdd"]) -> bool:

@@ -49,9 +49,13 @@ class Upload:
     @property
     def sizes(self) -> dict[str, int]:
         """Name in the repository -> bytes, the card and its pictures last."""
-        card = {} if self.card is None else {CARD: self.card.encode()}
-        everything = {**self.files, **self.pictures, **card}
+        everything = {**self.files, **self.shown}
         return {n: len(f) if isinstance(f, bytes) else f.stat().st_size for n, f in everything.items()}
+
+    @property
+    def shown(self) -> dict[str, Path | bytes]:
+        """The card and what it shows: name in the repository -> file, or what it holds."""
+        return {} if self.card is None else {**self.pictures, CARD: self.card.encode()}
 
 
 def plan(

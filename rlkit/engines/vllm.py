@@ -55,16 +55,17 @@ class VllmEngine:
         refuse(self._quantized, self._cuda)
         refuse_policy(policy)
         arguments = arguments_for(policy, settings, training, self._cuda)
-        self._sleeps = arguments.get("enable_sleep_mode", False)
+        self._shared = policy.vllm is not None  # Unsloth started it, and training needs its weights
+        self._sleeps = arguments.get("enable_sleep_mode", False) and not self._shared
         on_disk = policy.base is not None and (self._swaps or not adapters.is_adapter(policy))
         self._files = tempfile.TemporaryDirectory(prefix="rlkit-vllm-", ignore_cleanup_errors=True)
         folder = Path(self._files.name)
         try:
             with failure("did not start"):
-                if not on_disk:
+                if not on_disk and not self._shared:
                     arguments["model"] = str(adapters.save(policy, folder / "model", merge=not self._swaps))
                     arguments["revision"] = None
-                self.llm = start(arguments)
+                self.llm = policy.vllm or start(arguments)
             self.context = self.llm.model_config.max_model_len
             if self._swaps or on_disk:
                 self.sync(policy)
@@ -145,7 +146,7 @@ class VllmEngine:
     def close(self) -> None:
         """Free the engine's memory and files; it may be called twice."""
         llm, self.llm, self._adapter = self.llm, None, None
-        if llm is not None:
+        if llm is not None and not self._shared:
             stop(llm)
         self._files.cleanup()
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rlkit import plugins, weighting
 from rlkit.errors import MissingExtraError, RequestError
 from rlkit.prompts import system_prompt
-from rlkit.recipe import batch, trl_fields
+from rlkit.recipe import batch, trl_fields, unsloth
 from rlkit.recipe.reader import Path
 from rlkit.recipe.recipe import Recipe, RewardEntry, Stage
 from rlkit.weighting import Term
@@ -41,6 +41,9 @@ def check(recipe: Recipe, processes: int | None = None, evaluate: bool = False) 
         if names.count(stage.name) > 1:
             problems.append(Problem((*stage.where, "name"), f"two stages are called {stage.name!r}"))
         problems += _stage(stage)
+        model = stage.model or recipe.model
+        if model.backend == "unsloth" and stage.kind != "eval":
+            problems += [Problem((section, name), said) for section, name, said in unsloth.problems(model, stage.lora)]
         problems += [Problem(path, said) for path, said in _rewards(recipe, stage)]
         if stage.kind == "grpo":
             said = batch.problem(stage.training, stage.generation, processes)

@@ -75,8 +75,10 @@ class ModelSection(Section):
     """For a base model that has none: chatml, or a Jinja file."""
     attn_implementation: str | None = None
     """Attention kernel, as transformers calls it: sdpa, eager, flash_attention_2 and so on."""
-    backend: Literal["peft"] = "peft"
-    """What applies the adapter."""
+    backend: Literal["peft", "unsloth"] = "peft"
+    """What loads the model and applies the adapter where one is trained."""
+    fast_inference: bool = False
+    """unsloth: generate by a vLLM in this process that shares the base's weights; needs a GPU."""
 
     def at(self, path: str, revision: str | None = None) -> "ModelSection":
         """The model at another path, which has its chat template already, loaded in the same way."""
@@ -92,6 +94,8 @@ class ModelSection(Section):
         quantized = {name for name in self.model_fields_set if name.startswith("bnb_4bit_")}
         if quantized and not self.load_in_4bit:
             raise ValueError(f"{', '.join(sorted(quantized))}: of a base in 4 bits; set load_in_4bit: true too")
+        if self.fast_inference and self.backend != "unsloth":
+            raise ValueError("fast_inference: of the backend unsloth; set backend: unsloth, or generation.engine: vllm")
         loading = {"load_in_4bit", "chat_template", "attn_implementation", "revision"} & self.model_fields_set
         if self.from_scratch and loading:
             raise ValueError(f"{', '.join(sorted(loading))}: for a model that is loaded, not for one from_scratch")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.errors import RequestError
+from rlkit.policy import unsloth
 from rlkit.recipe.recipe import Stage
 
 
@@ -41,9 +42,15 @@ def build(config: type, fields: dict[str, Any], stage: Stage) -> Any:
     """Make TRL's configuration.
 
     Raises:
-        RequestError: TRL refuses a field.
+        RequestError: TRL refuses a field, or Unsloth makes something else of it.
     """
     try:
-        return config(**fields)
+        with unsloth.quiet():
+            made = config(**fields)
     except (TypeError, ValueError, ImportError) as error:
         raise RequestError(f"stage {stage.name!r}: TRL refuses its training fields: {error}") from error
+    for name, (asked, got) in unsloth.changed(fields, made).items():
+        raise RequestError(
+            f"stage {stage.name!r}: training.{name}={asked}: unsloth makes it {got} here: set that, or backend: peft"
+        )
+    return made

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from rlkit import cache
 from rlkit.export.gguf import llama_cpp
 
 SHAPES = {
@@ -129,7 +130,7 @@ def expected_ids(data: Path, name: str) -> list[tuple[str, list[int]]]:
 
 def fetched() -> Path:
     """The converter in the cache; no test fetches 77 MB."""
-    folder = llama_cpp.cache() / f"llama.cpp-{llama_cpp.VERSION}"
+    folder = cache.folder() / f"llama.cpp-{llama_cpp.VERSION}"
     if not folder.is_dir():
         pytest.skip("llama.cpp's converter is not in the cache: `make gguf` fetches it")
     return folder

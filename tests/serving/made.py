@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from rlkit import scratch
+from rlkit import cache, scratch
 from rlkit.export.gguf import gguf, llama_cpp
 from rlkit.recipe.load import load
 from rlkit.recipe.model import FromScratchSection, TokenizerSection
@@ -60,6 +60,6 @@ def run_of(recipe_file, model, path):
 def gguf_of(model, folder):
     """A model as a GGUF file in float32; skips, by name, where what makes or runs it is not there."""
     pytest.importorskip("llama_cpp", reason="needs llama-cpp-python (the extra gguf, built from source)")
-    if not (llama_cpp.cache() / f"llama.cpp-{llama_cpp.VERSION}").is_dir():
+    if not (cache.folder() / f"llama.cpp-{llama_cpp.VERSION}").is_dir():
         pytest.skip("llama.cpp's converter is not in the cache: `make gguf` fetches it")
     return gguf.write(model, folder, "speaking", ["f32"])["f32"]

@@ -5,7 +5,6 @@ its digest is checked, and the few files that the converter needs are kept in th
 """
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
 
+from rlkit import cache
 from rlkit.errors import RequestError, RunError
 from rlkit.progress import Progress
 
@@ -42,7 +42,7 @@ def converter(folder: Path | None, progress: Progress) -> Path:
     if folder is not None:
         check(folder)
         return folder.resolve()
-    kept = cache() / f"llama.cpp-{VERSION}"
+    kept = cache.folder() / f"llama.cpp-{VERSION}"
     if not _missing(kept):
         return kept
     progress.say(f"llama.cpp's converter: fetching the sources of llama-cpp-python {VERSION} (77 MB, once)")
@@ -75,12 +75,6 @@ def check(folder: Path) -> None:
     if missing:
         hint = "give the folder of a checkout of llama.cpp, or leave --llama-cpp-dir out"
         raise RequestError(f"--llama-cpp-dir {folder}: there is no {missing[0]} in it; {hint}")
-
-
-def cache() -> Path:
-    """The folder under the user's cache where rlkit keeps what it fetched."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "rlkit"
 
 
 def download(folder: Path) -> Path:

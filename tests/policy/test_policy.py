@@ -72,6 +72,35 @@ def test_four_bits_for_real(tiny_model):
     assert any(p.grad is not None for name, p in loaded.model.named_parameters() if "lora_A" in name)
 
 
+def test_a_policy_in_4_bits_still_learns_after_it_has_generated(tiny_model):
+    pytest.importorskip("bitsandbytes")
+    loaded = load(tiny_model, LoraSection(r=2), load_in_4bit=True)
+    torch.manual_seed(0)
+    for name, p in loaded.model.named_parameters():
+        if "lora_B" in name:
+            p.data.normal_()
+    ids = torch.tensor([[70, 71, 72, 73]])
+
+    def gradients():
+        loaded.model.train().zero_grad()
+        loaded.model(ids, labels=ids).loss.backward()
+        return {name: p.grad.clone() for name, p in loaded.model.named_parameters() if p.grad is not None}
+
+    before = gradients()
+    with torch.no_grad():
+        loaded.model.eval()(ids)
+    after = gradients()
+    assert before.keys() == after.keys()
+    for name, gradient in before.items():
+        torch.testing.assert_close(after[name], gradient, msg=name)
+
+
+def test_weights_in_4_bits_are_counted_as_weights(tiny_model):
+    pytest.importorskip("bitsandbytes")
+    told = [load(tiny_model, LoraSection(r=2), load_in_4bit=quantized).notes[-1] for quantized in (False, True)]
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
 @pytest.mark.parametrize("double", [True, False])
 def test_the_4_bits_are_those_asked_for(tiny_model, kind, double):

@@ -56,9 +56,9 @@ def test_one_recipe_trains_alike_under_both_backends_and_is_exported(rlkit, reci
     for stage in ("1-sft", "2-grpo"):
         adapter, other = (load_file(tmp_path / b / stage / "adapter_model.safetensors") for b in ("peft", "unsloth"))
         assert adapter.keys() == other.keys()
-        moved = max(float(w.abs().max()) for name, w in adapter.items() if "lora_B" in name)
-        apart = max(float((adapter[name] - other[name]).abs().max()) for name in adapter)
-        assert apart < 0.05 * moved
+        moved = sum(float(w.norm()) ** 2 for name, w in adapter.items() if "lora_B" in name) ** 0.5
+        apart = sum(float((adapter[name] - other[name]).norm()) ** 2 for name in adapter) ** 0.5
+        assert apart < 0.05 * moved, "Adam blows up what rounding leaves of a gradient that is nothing"
     done = rlkit("export", "unsloth", "--to", "merged", "-o", "merged")
     assert done.code == 0, done.err
     assert yaml.safe_load((tmp_path / "unsloth" / "recipe.yaml").read_text())["model"]["backend"] == "unsloth"

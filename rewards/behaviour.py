@@ -6,8 +6,9 @@ import unicodedata
 from typing import Literal
 
 from rlkit import reward
+from rlkit.answers import said
 from rlkit.rewards.sections import says_something
-from rlkit.rewards.text import UNSPACED, said
+from rlkit.rewards.text import UNSPACED
 
 _LONGEST_WORD = 40
 

@@ -1,20 +1,10 @@
 """Entities: did the completion find the names in the text, and of what type each is?"""
 
-import json
-import re
-import unicodedata
-from collections.abc import Iterable
 from typing import Any
 
-from rlkit import answers, reward
-from rlkit.rewards.text import said
-
-Entities = set[tuple[str, str]]
-TYPE = ("type", "label", "entity_group")
-TEXT = ("text", "entity", "word")
-NONE = ("none", "no entities", "n/a", "-", "[]", "{}")
-"""How a completion says that there is no entity; that it says nothing is no answer."""
-_AROUND = answers.AROUND + "\"'“”‘’.,"
+from rlkit import entities as listed
+from rlkit import reward
+from rlkit.answers import said
 
 
 @reward(
@@ -50,63 +40,11 @@ def entity_f1(completion: str, entities: Any, *, whole: bool = False) -> float |
     Source: the CoNLL-2003 shared task (aclanthology.org/W03-0419), whose F1 is over a corpus and by position; this
     is over one text and by name.
     """
-    wanted = _from_text(entities) if isinstance(entities, str) else _from_json(entities)
+    wanted = listed.from_text(entities) if isinstance(entities, str) else listed.from_json(entities)
     if wanted is None:
         return None
     longest = max(20_000, 100 * sum(len(kind) + len(text) for kind, text in wanted))
-    given = _from_text(said(completion, whole)[:longest])
+    given = listed.from_text(said(completion, whole)[:longest])
     if given is None:
         return 0.0
     return 2 * len(given & wanted) / (len(given) + len(wanted)) if given or wanted else 1.0
-
-
-def _from_text(text: str) -> Entities | None:
-    fenced = re.fullmatch(r"[^`]*```\w*\n([^`]*)```[^`]*", text)
-    text = (fenced[1] if fenced else text).strip()
-    if text.startswith(("[", "{")):
-        try:
-            return _from_json(json.loads(text))
-        except (ValueError, RecursionError):
-            return None
-    if text.rstrip(".").casefold() in NONE:
-        return set()
-    pairs = [item.partition(":")[::2] for item in re.split(r"[;\n]", text)]
-    stated = [(kind, name) for kind, name in pairs if name.strip(_AROUND) and _clean(kind)]
-    return (
-        _named((kind, name) for kind, name in stated if name.strip(_AROUND).casefold() not in NONE) if stated else None
-    )
-
-
-def _from_json(value: Any) -> Entities | None:
-    """The entities of a list, or of a mapping from type to texts; None where it is neither."""
-    if isinstance(value, dict):
-        pairs = _fields(value) or [(kind, text) for kind, texts in value.items() for text in _each(texts)]
-    elif isinstance(value, list | tuple):
-        pairs = [pair for item in value for pair in (_fields(item) if isinstance(item, dict) else [item]) or [None]]
-    else:
-        return None
-    for pair in pairs:
-        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
-            return None
-    return _named(pairs)
-
-
-def _fields(item: dict[str, Any]) -> list[Any]:
-    """The entity that a mapping with a type and a text is, or the several that it is as a table's columns."""
-    kind, text = (next((item[key] for key in keys if key in item), None) for keys in (TYPE, TEXT))
-    if kind is None or text is None:
-        return []
-    return list(zip(kind, text, strict=False)) if isinstance(kind, list) and isinstance(text, list) else [(kind, text)]
-
-
-def _each(texts: Any) -> list[Any]:
-    return texts if isinstance(texts, list) else [texts]
-
-
-def _named(pairs: Iterable[Any]) -> Entities:
-    return {(_clean(kind).replace("-", " "), _clean(text)) for kind, text in pairs if _clean(text)}
-
-
-def _clean(text: str) -> str:
-    text = re.sub(r"^\s*(?:[-*•]|[0-9]+[.)])\s+", "", unicodedata.normalize("NFC", text))
-    return " ".join(text.replace("_", " ").split()).strip(_AROUND).casefold()

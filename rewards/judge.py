@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 from rlkit import answers, names, reward
+from rlkit.answers import said
 from rlkit.errors import RewardError
 from rlkit.judge import Endpoint
 from rlkit.rewards.models import read_out
-from rlkit.rewards.text import said
 
 RUBRICS = {
     "correctness": "ANSWER says the same as REFERENCE: high where it does in substance, in whatever words; low where "

@@ -14,23 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from rlkit import answers, reward
+from rlkit import reward
+from rlkit.answers import said
 
 UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 """A letter of a script that puts no spaces between words (Chinese, Japanese, Thai, Lao, Burmese, Khmer)."""
 _PUNCTUATION = re.compile(rf"[{re.escape(string.punctuation)}\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40]")
-
-
-def said(completion: str, whole: bool = False) -> str:
-    """What a completion says to its reader: the last `<answer>`, else all text after the thinking."""
-    if whole:
-        return completion.strip()
-    found = answers.extract(completion, ("tag",))
-    if found:
-        return found.text
-    return completion[answers.after_thinking(completion) :].partition(answers.SOLUTION[1])[0].strip()
 
 
 def _references(answer: Any) -> list[str]:

@@ -55,8 +55,7 @@ def extract(completion: str, rules: Sequence[str] | None = None) -> Answer | Non
     """
     check(rules)
     start = after_thinking(completion)
-    stop = completion.find(SOLUTION[1], start)
-    stop = len(completion) if stop < 0 else stop
+    stop = start + len(completion[start:].partition(SOLUTION[1])[0])
     for name in DEFAULT if rules is None else rules:
         found = RULES[name](completion, start, stop)
         if found is not None:
@@ -66,6 +65,18 @@ def extract(completion: str, rules: Sequence[str] | None = None) -> Answer | Non
             if text or name == "tag":  # an empty tag is an answer: none
                 return Answer(text, name, begin, begin + len(text))
     return None
+
+
+def said(completion: str, whole: bool = False) -> str:
+    """What a completion says to its reader: the last `<answer>`, else all text after the thinking; or all of it."""
+    found = None if whole else extract(completion, ("tag",))
+    return (
+        completion.strip()
+        if whole
+        else found.text
+        if found
+        else completion[after_thinking(completion) :].partition(SOLUTION[1])[0].strip()
+    )
 
 
 def check(rules: Sequence[str] | None) -> None:

@@ -1,23 +1,18 @@
 """Measures a policy on held-out prompts: every reward, accuracy, pass@k and maj@k, each with its interval and n."""
 
-import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rlkit import answers, data
+from rlkit import data
 from rlkit.engines import Sampling, choose
-from rlkit.intervals import bootstrap, interval, pass_at_k
+from rlkit.measurement import Measurement, check, figures, judged
 from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
 from rlkit.scoring import RewardStack, Scores
+from rlkit.tasks import Task
+from rlkit.tasks.figures import of_text
 
-
-class Measurement(NamedTuple):
-    """What was measured (`NAME`, `NAME_low`, `NAME_high`; `n` prompts), and every sample behind it."""
-
-    metrics: dict[str, Any]
-    samples: list[dict[str, Any]]
+__all__ = ["Drawn", "Measurement", "draw", "measure"]
 
 
 class Drawn(NamedTuple):
@@ -28,8 +23,28 @@ class Drawn(NamedTuple):
     texts: list[str]
     ids: list[list[int]]
     scores: Scores
-    clipped: float
-    """Share of the completions that were cut off at the length limit."""
+    cut: list[bool]
+    """Whether each was cut off at the length limit."""
+
+    @property
+    def clipped(self) -> float:
+        """Share of the completions that were cut off at the length limit."""
+        return sum(self.cut) / len(self.cut)
+
+
+def of_task(measured: Measurement, task: Task, dataset: Any) -> Measurement:
+    """A measurement of a task's examples as text, with the task's own figures and what each completion was read as.
+
+    Args:
+        measured: By `measure`.
+        task: The task.
+        dataset: The rows that were measured on, with the task's roles.
+    """
+    examples = [dataset[sample["group"]] for sample in measured.samples]
+    found, read = of_text(task, [sample["completion"] for sample in measured.samples], examples)
+    samples = [{**sample, "prediction": each} for sample, each in zip(measured.samples, read, strict=True)]
+    metrics = {name: round(value, 6) if isinstance(value, float) else value for name, value in found.items()}
+    return Measurement({**measured.metrics, **metrics, "n": len(dataset)}, samples)
 
 
 def draw(
@@ -73,8 +88,8 @@ def draw(
         **{name: [row[name] for row in rows] for name in dataset.column_names if name != "prompt"},
     )
     limit, ends = generation.max_completion_length, policy.end_ids
-    clipped = sum(len(t) >= limit and t[-1] not in ends for t in generated) / len(generated)
-    return Drawn(rows, texts, generated, scores, clipped)
+    cut = [len(tokens) >= limit and tokens[-1] not in ends for tokens in generated]
+    return Drawn(rows, texts, generated, scores, cut)
 
 
 def measure(
@@ -94,70 +109,34 @@ def measure(
         stage: Its `eval` and `generation` sections say how many samples, and how they are drawn.
         seed: Of the sampling.
         progress: Hears how many completions there are.
+
+    Raises:
+        RequestError: As `rlkit.measurement.check` does.
     """
-    per_prompt = stage.eval.samples
-    temperature = stage.eval.temperature or (stage.generation.temperature if per_prompt > 1 else 0.0)
+    wanted, per_prompt = stage.eval, stage.eval.samples
+    check(stage, dataset.column_names)
+    temperature = wanted.temperature or (stage.generation.temperature if per_prompt > 1 else 0.0)
     drawn = draw(policy, dataset, stack, stage, n=per_prompt, temperature=temperature, seed=seed, progress=progress)
-    texts, scores = drawn.texts, drawn.scores
-    totals = stack.total(scores, prompts=[row["prompt"] for row in drawn.rows])
+    totals = stack.total(drawn.scores, prompts=[row["prompt"] for row in drawn.rows])
+    verdicts = judged(drawn.texts, drawn.scores, totals, stack, wanted.accuracy)
     samples = [
         {
+            **({wanted.by: row[wanted.by]} if wanted.by else {}),
+            "group": i // per_prompt,
             "prompt": row["prompt"],
             "answer": row.get("answer"),
             "completion": text,
             "tokens": len(tokens),
-            "reward": total,
-            "rewards": {name: values[i] for name, values in scores.items()},
+            "clipped": cut,
+            **verdict,
         }
-        for i, (row, text, tokens, total) in enumerate(zip(drawn.rows, texts, drawn.ids, totals, strict=True))
+        for i, (row, text, tokens, cut, verdict) in enumerate(
+            zip(drawn.rows, drawn.texts, drawn.ids, drawn.cut, verdicts, strict=True)
+        )
     ]
-    metrics: dict[str, Any] = {"n": len(dataset)}
-    correct = stage.eval.accuracy or stack.correct
-    if correct:
-        hits = [None if value is None else float(value >= 1.0) for value in scores[correct]]
-        metrics |= _mean("accuracy", hits, per_prompt)
-        if per_prompt > 1:
-            rules = stack.rewards[stack.names.index(correct)].parameters.get("rules")  # as the reward that judged them
-            metrics |= _of_groups(hits, [answers.extract(text, rules) for text in texts], per_prompt)
-    for name in stack.names:
-        if name != "accuracy":
-            metrics |= _mean(name, scores[name], per_prompt)
-    metrics |= _mean("reward", totals, per_prompt, bootstrap)
-    metrics["clipped"] = drawn.clipped
-    metrics["mean_length"] = sum(map(len, drawn.ids)) / len(drawn.ids)
-    return Measurement({k: round(v, 6) if isinstance(v, float) else v for k, v in metrics.items()}, samples)
-
-
-def _mean(
-    name: str, values: Sequence[float | None], per_prompt: int, between: Callable[..., tuple[float, float]] = interval
-) -> dict[str, Any]:
-    """Mean over prompts, with its interval; a None is left out and counted."""
-    groups = [values[i : i + per_prompt] for i in range(0, len(values), per_prompt)]
-    means = [math.fsum(g) / len(g) for group in groups if (g := [v for v in group if v is not None])]
-    none = sum(value is None for value in values)
-    counted = {f"{name}_none": none} if none else {}
-    if not means:
-        return {name: None, **counted}
-    low, high = between(means)
-    return {name: math.fsum(means) / len(means), f"{name}_low": low, f"{name}_high": high, **counted}
-
-
-def _of_groups(hits: Sequence[float | None], found: Sequence[Any], k: int) -> dict[str, Any]:
-    """pass@k (any of k correct) and maj@k (the commonest answer correct; the first of equally common ones).
-
-    A prompt whose samples could not all be judged is left out, as it is from the accuracy.
-    """
-    passed: list[float | None] = []
-    majority: list[float | None] = []
-    for start in range(0, len(hits), k):
-        if any(hit is None for hit in hits[start : start + k]):
-            passed.append(None)
-            majority.append(None)
-            continue
-        group = [bool(hit) for hit in hits[start : start + k]]
-        passed.append(pass_at_k(k, sum(group), k))
-        given = [answers.normalise(a.text) if a else None for a in found[start : start + k]]
-        votes = Counter(answer for answer in given if answer is not None)
-        winner = votes.most_common(1)[0][0] if votes else None
-        majority.append(float(winner is not None and group[given.index(winner)]))
-    return _mean(f"pass@{k}", passed, 1) | _mean(f"maj@{k}", majority, 1)
+    categories = [row[wanted.by] for row in drawn.rows] if wanted.by else ()
+    metrics = figures(samples, stack.names, wanted.k, wanted.by, categories)
+    tables = {"by": metrics.pop("by")} if wanted.by else {}
+    metrics["clipped"] = round(drawn.clipped, 6)
+    metrics["mean_length"] = round(sum(map(len, drawn.ids)) / len(drawn.ids), 6)
+    return Measurement(metrics | tables, samples)

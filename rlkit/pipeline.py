@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlkit import data, policy, scratch
+from rlkit import classic, data, measurement, policy, scratch
 from rlkit.errors import RequestError
 from rlkit.export import merged
 from rlkit.export.hub.checkpoints import Pusher
@@ -44,10 +44,13 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
     plan = Plan.make(recipe)
     from accelerate import PartialState
 
+    for stage in plan.stages:
+        if stage.kind == "eval" and stage.index in plan.rows:
+            measurement.check(stage, plan.rows[stage.index].dataset.column_names)
     settle(recipe)
     configs = configurations(plan, RunDirectory(run_dir))
-    for stage in plan.measured_on_training_rows():
-        progress.say(f"warning: stage {stage.name!r} measures on rows that are trained on; set eval.data")
+    for leak in plan.measured_on_training_rows() if RunDirectory(run_dir).is_main else ():
+        progress.say(f"warning: {leak.warning()}")
     pusher = Pusher(recipe.push, progress) if recipe.push and RunDirectory(run_dir).is_main else None
     run = RunDirectory.resume(run_dir, recipe) if resume else RunDirectory.create(run_dir, recipe)
     progress.say(f"run {run.path}" + (" (resumed)" if resume else ""))
@@ -83,13 +86,15 @@ def configurations(plan: Plan, run: RunDirectory) -> dict[int, Any]:
     Raises:
         RequestError: TRL refuses a field.
     """
-    from rlkit.training import grpo, sft
+    from rlkit.training import grpo, sft, supervised
 
     made = {}
     for stage in plan.stages:
         where = run.checkpoints(stage)
         if stage.kind == "sft":
             made[stage.index] = sft.config(stage, plan.recipe.seed, where)
+        elif stage.kind == "task":
+            made[stage.index] = supervised.config(stage, plan.recipe.seed, where)
         elif stage.kind == "grpo":
             weights = [term.weight.at(0) for term in plan.rewards[stage.index]]
             made[stage.index] = grpo.config(stage, plan.recipe.seed, where, weights)
@@ -108,18 +113,29 @@ def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: P
     Raises:
         RequestError: The model, the data or a column does not exist.
     """
-    progress = progress or Progress(quiet=True)
+    return evaluate_planned(plan_evaluation(recipe, model, samples), progress)
+
+
+def plan_evaluation(recipe: Recipe, model: str, samples: int | None = None, by: str | None = None) -> Plan:
+    """What `evaluate` will run, found to work; `by`: a column to tell the figures apart by, instead of the recipe's."""
     stage = recipe.evaluation()
     if not stage.rewards:
         raise RequestError(f"recipe {recipe._name} has no rewards to measure by; add rewards: [...]")
-    if samples:
-        stage.eval = stage.eval.model_copy(update={"samples": samples})
+    changed = {**({"samples": samples, "k": None} if samples else {}), **({"by": by} if by else {})}
+    stage.eval = stage.eval.model_copy(update=changed)
     path = str(RunDirectory(Path(model)).model()) if is_run(Path(model)) else model
     stage.model = recipe.model.model_copy(update={"path": path, "from_scratch": None, "revision": None})
     stage.lora = None
     plan = Plan.make(recipe, [stage])
-    settle(recipe)
-    loaded = policy.load(stage.model, train=False)
+    measurement.check(stage, plan.rows[stage.index].dataset.column_names)
+    return plan
+
+
+def evaluate_planned(plan: Plan, progress: Progress | None = None) -> "Measurement":
+    """Measure as `plan_evaluation` has planned it."""
+    progress, (stage,) = progress or Progress(quiet=True), plan.stages
+    settle(plan.recipe)
+    loaded = policy.load(stage.model or plan.recipe.model, train=False)
     for note in loaded.notes:
         progress.say(note)
     progress.say(f"data: {plan.rows[stage.index]}")
@@ -142,6 +158,10 @@ def outcome(metrics: dict[str, Any]) -> list[str]:
 def _run_stage(
     plan: Plan, stage: Stage, run: RunDirectory, config: Any, progress: Progress, pusher: Pusher | None
 ) -> dict[str, Any]:
+    if stage.kind == "task":
+        return classic.train(plan, stage, run, config, progress)
+    if plan.classic(stage):
+        return _measure_classic(plan, stage, run, progress)
     loaded = _load(plan, stage, run, bool(config and config.gradient_checkpointing))
     if loaded.checkpoints:
         config.gradient_checkpointing = False  # the trainer would put its own in place of it
@@ -157,9 +177,22 @@ def _run_stage(
     if not run.is_main:
         return {}
     measured = _measure(plan, stage, loaded, stack, progress)
+    if stage.task:
+        from rlkit import evaluation
+
+        measured = evaluation.of_task(measured, plan.tasks[stage.index], plan.rows[stage.index].dataset)
     result = {"stage": stage.kind, "name": stage.name, "metrics": measured.metrics}
     run.write_result(stage, result, measured.samples)
     return measured.metrics
+
+
+def _measure_classic(plan: Plan, stage: Stage, run: RunDirectory, progress: Progress) -> dict[str, Any]:
+    if not run.is_main:
+        return {}
+    section = stage.model or plan.recipe.model.at(str(run.model()))
+    metrics, samples = classic.measure(plan, stage, section, progress)
+    run.write_result(stage, {"stage": stage.kind, "name": stage.name, "metrics": metrics}, samples)
+    return metrics
 
 
 def reward_stack(plan: Plan, stage: Stage, loaded: Policy, progress: Progress) -> RewardStack:

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from rlkit import data, policy, scratch, sources
+from rlkit import data, leaks, policy, scratch, sources
 from rlkit.data import Prepared
 from rlkit.errors import RequestError
 from rlkit.recipe import checks, optimizer
 from rlkit.recipe.batch import generation_batch
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.recipe import Recipe, Stage
+from rlkit.tasks import Task
 from rlkit.weighting import Term
 
 
@@ -24,8 +25,10 @@ class Plan:
     rewards: dict[int, list[Term]] = field(default_factory=dict)
     rows: dict[int, Prepared] = field(default_factory=dict)
     tokenizers: dict[int, Any] = field(default_factory=dict)
-    read: dict[int, str] = field(default_factory=dict)
-    """What each stage's rows were read from, to tell which stages share them."""
+    tasks: dict[int, Task] = field(default_factory=dict)
+    """The task of each stage that has one, fitted to the first rows that it was seen with."""
+    held_out: dict[int, Prepared] = field(default_factory=dict)
+    """What the best checkpoint of a task's classic pipeline is chosen on."""
 
     @classmethod
     def make(cls, recipe: Recipe, stages: list[Stage] | None = None) -> "Plan":
@@ -62,32 +65,84 @@ class Plan:
         source = section.model_dump_json(include={"path", "name", "split", "revision", "args"})
         if source not in loaded:
             loaded[source] = sources.load(section, self.recipe._folder)
-        rows, self.read[stage.index] = loaded[source], source
-        needed = [column for term in self.rewards[stage.index] for column in term.reward.columns]
-        missing = data.missing(section, rows.column_names, stage.kind, needed)
+        rows = loaded[source]
+        classic = stage.kind == "task" or self.classic(stage)
+        if stage.task:
+            found = data.examples(rows, section, stage.task)
+            task = self._fitted(stage, found)
+            if not classic:
+                rows, section = data.as_text(found, task), section.model_copy(update=data.AS_TEXT)
+        needed = [] if classic else [column for term in self.rewards[stage.index] for column in term.reward.columns]
+        missing = [] if classic else data.missing(section, rows.column_names, stage.kind, needed)
         if missing:
             raise RequestError("\n".join(f"stage {stage.name!r}: {said}" for said in missing))
         model = stage.model
         if model is not None and model.from_scratch:
-            tokenizer = scratch.make_tokenizer(model.from_scratch.tokenizer, data.texts(rows, section))
+            texts = (
+                (text for row in found.dataset for text in task.texts(row)) if classic else data.texts(rows, section)
+            )
+            tokenizer = scratch.make_tokenizer(model.from_scratch.tokenizer, texts)
             with torch.device("meta"):
-                scratch.make_model(model.from_scratch, tokenizer, self.recipe.seed)
+                kind, config = (task.head, task.config()) if classic else ("causal-lm", {})
+                scratch.make_model(model.from_scratch, tokenizer, self.recipe.seed, kind, **config)
         elif model is not None:
             policy.exists(model.path or "", model.revision)
             tokenizer = policy.load_tokenizer(model)
-            policy.rehearse(model, stage.lora)
+            if not classic:
+                policy.rehearse(model, stage.lora)
             _has_gpu_for(model)
         else:
             before = [index for index in self.tokenizers if index < stage.index]
             if not before:
                 return  # the stage before failed, and that is said already
             tokenizer = self.tokenizers[max(before)]
-            self._rehearse_inherited(stage, tokenizer)
+            if not classic:
+                self._rehearse_inherited(stage, tokenizer)
         self.tokenizers[stage.index] = tokenizer
+        if classic:
+            self.rows[stage.index] = found
+            if stage.kind == "task":
+                self._hold_out(stage, task, loaded)
+            return
         make = data.demonstrations if stage.kind == "sft" else data.prompts
         self.rows[stage.index] = make(rows, section, tokenizer)
         if stage.kind == "grpo":
             _enough_prompts(stage, len(self.rows[stage.index].dataset))
+
+    def classic(self, stage: Stage) -> bool:
+        """Whether an eval stage measures the classic pipeline of its task: a model with the task's own head."""
+        if stage.kind != "eval" or stage.task is None:
+            return False
+        before = [each for each in self.stages if each.index < stage.index and each.kind != "eval"]
+        if stage.model is None and before:
+            return before[-1].kind == "task"
+        model = stage.model or self.recipe.model
+        return model.from_scratch is None and policy.holds(model.path or "", stage.task.head, model.revision)
+
+    def _fitted(self, stage: Stage, found: Prepared) -> Task:
+        """The stage's task with what it learned of the rows that a stage before it had, else of its own."""
+        assert stage.task is not None
+        before = [task for index, task in self.tasks.items() if index < stage.index and task.name == stage.task.name]
+        learned = before[0].learned() if before else stage.task.fit(found.dataset).learned()
+        self.tasks[stage.index] = stage.task.model_copy(update=learned)
+        return self.tasks[stage.index]
+
+    def _hold_out(self, stage: Stage, task: Task, loaded: dict[str, Any]) -> None:
+        """The rows of `eval.data`, or a share of the stage's own."""
+        if isinstance(stage.held_out, float):
+            rows, dataset = self.rows[stage.index], self.rows[stage.index].dataset
+            if len(dataset) < 2:
+                raise RequestError(f"stage {stage.name!r}: one row cannot be split: set eval.data")
+            parts = dataset.train_test_split(
+                test_size=max(1, int(stage.held_out * len(dataset))), seed=self.recipe.seed
+            )
+            self.rows[stage.index] = Prepared(parts["train"], rows.left_out)
+            self.held_out[stage.index] = Prepared(parts["test"])
+            return
+        source = stage.held_out.model_dump_json(include={"path", "name", "split", "revision", "args"})
+        if source not in loaded:
+            loaded[source] = sources.load(stage.held_out, self.recipe._folder)
+        self.held_out[stage.index] = data.examples(loaded[source], stage.held_out, task)
 
     def _rehearse_inherited(self, stage: Stage, tokenizer: Any) -> None:
         """See that a new adapter fits the model that earlier stages will have trained."""
@@ -104,10 +159,10 @@ class Plan:
             model = scratch.make_model(base.from_scratch, tokenizer, self.recipe.seed)
             policy.add_adapter(policy.Policy(model, tokenizer), stage.lora)
 
-    def measured_on_training_rows(self) -> list[Stage]:
-        """Eval stages whose rows are those of a training stage."""
-        trained = {self.read[stage.index] for stage in self.stages if stage.kind != "eval"}
-        return [stage for stage in self.stages if stage.kind == "eval" and self.read[stage.index] in trained]
+    def measured_on_training_rows(self) -> list[leaks.Leak]:
+        """Where prompts of an eval stage stand in the data of a training stage; of giant data a part is looked at."""
+        rows = [(stage, self.rows[stage.index].dataset) for stage in self.stages]
+        return [found for found in leaks.find(rows, prepared=True, most=leaks.MOST) if found]
 
 
 def _enough_prompts(stage: Stage, prompts: int) -> None:

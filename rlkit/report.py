@@ -37,7 +37,7 @@ def _figures(metrics: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(name, value, interval) of each figure."""
     rows = []
     for name, value in metrics.items():
-        if name.endswith(("_low", "_high")):
+        if name.endswith(("_low", "_high")) or (isinstance(value, dict) and name != "time"):
             continue
         low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
         if name == "time":
@@ -56,6 +56,10 @@ def _samples(run: RunDirectory) -> list[dict[str, Any]]:
         return []
     rows = [json.loads(line) for line in files[-1].read_text().splitlines()[:SAMPLES]]
     for row in rows:
-        prompt = row["prompt"]
-        row["question"] = prompt if isinstance(prompt, str) else prompt[-1]["content"]
+        prompt = row.get("prompt")
+        if prompt is None:  # of a task's classic pipeline
+            row["question"] = json.dumps({key: row[key] for key in row if key != "prediction"}, ensure_ascii=False)
+            row["completion"] = json.dumps(row["prediction"], ensure_ascii=False)
+        else:
+            row["question"] = prompt if isinstance(prompt, str) else prompt[-1]["content"]
     return rows

@@ -187,7 +187,7 @@ def _absolute(section: Any) -> None:
                 path = inner.get(field)
                 if isinstance(path, str) and Path(path).expanduser().exists():
                     inner[field] = str(Path(path).expanduser().resolve())
-        elif key in ("stages", "eval", "sft", "grpo"):
+        elif key in ("stages", "eval", "sft", "grpo", "task"):
             _absolute(inner)
 
 

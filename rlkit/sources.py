@@ -1,20 +1,33 @@
 """Where rows come from: a hub id, a local file or folder, or a Python generator."""
 
 import glob
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlkit import hub, names, plugins
+from rlkit import formats, hub, names, plugins
 from rlkit.errors import RequestError
 from rlkit.recipe.data import DataSection
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+FORMATS = {
+    ".jsonl": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".txt": "text",
+    ".conll": "conll",
+    ".iob2": "conll",
+    ".bio": "conll",
+}
+"""What the name of a file ends in, and the loader that reads it; a .json file may hold SQuAD's format too."""
 
 
 def load(section: DataSection, folder: Path | None = None) -> "Dataset":
@@ -93,15 +106,39 @@ def _generate(path: str, section: DataSection, folder: Path | None) -> "Dataset"
         dataset = Dataset.from_dict({key: [row.get(key) for row in rows] for key in columns})
     except Exception as error:
         raise RequestError(f"data {path}: the generator failed: {type(error).__name__}: {error}") from error
-    return dataset.select(range(len(dataset))[_slice(section.split)])
+    return _slice(dataset, section.split)
 
 
-def _slice(split: str) -> slice:
-    found = re.fullmatch(r"train(?:\[(\d*):(\d*)\])?", split)
-    if not found:
-        raise RequestError(f"data.split {split!r}: write train, or a slice of rows as train[:100]")
-    start, stop = found.groups()
-    return slice(int(start) if start else None, int(stop) if stop else None)
+def _slice(dataset: "Dataset", split: str) -> "Dataset":
+    """The rows that a split names, of a dataset that is train: all, or a slice as train[:100] or train[:10%]."""
+    from datasets import ReadInstruction
+
+    try:
+        parts = ReadInstruction.from_spec(split).to_absolute({"train": len(dataset)})
+    except (ValueError, AssertionError) as error:
+        if split.partition("[")[0] != "train":
+            raise
+        raise RequestError(f"data.split {split!r}: write train, or a slice of rows as train[:100]") from error
+    ranges = [range(part.from_, part.to) for part in parts]
+    return dataset.select(ranges[0] if len(ranges) == 1 else list(itertools.chain(*ranges)))
+
+
+def _parsed(path: Path, file_format: str) -> "Dataset | None":
+    """The rows of a file in a format of `rlkit.formats`; None where it is in another."""
+    from datasets import Dataset, Features, Sequence, Value
+
+    text, texts = Value("string"), Sequence(Value("string"))
+    if file_format == "conll":
+        columns = Features({"tokens": texts, "tags": texts})
+        sentences = formats.conll(path)
+        return Dataset.from_dict({name: [row[name] for row in sentences] for name in columns}, features=columns)
+    rows = formats.squad(path) if file_format == "json" else None
+    if rows is None:
+        return None
+    named = dict.fromkeys(("id", "title", "context", "question"), text)
+    answers = {"text": texts, "answer_start": Sequence(Value("int32"))}
+    columns = Features({**named, "answers": answers})
+    return Dataset.from_dict({name: [row[name] for row in rows] for name in columns}, features=columns)
 
 
 def _format(path: str) -> str | None:
@@ -124,22 +161,25 @@ def _load_path(path: str, section: DataSection) -> "Dataset":
 
     try:
         if local.is_file():
+            parsed = _parsed(local, str(file_format))
+            if parsed is not None:
+                return _slice(parsed, section.split)
             extra = {"delimiter": "\t"} if ".tsv" in local.suffixes else {}
             files = {"train": glob.escape(str(local))}
             with quiet():
                 return datasets.load_dataset(str(file_format), data_files=files, split=section.split, **extra)
         if (local / "state.json").exists():
             saved = datasets.load_from_disk(str(local))
-            return saved.select(range(len(saved))[_slice(section.split)])
+            return _slice(saved, section.split)
         if (local / "dataset_dict.json").exists():
             saved, (name, bracket, rest) = datasets.load_from_disk(str(local)), section.split.partition("[")
             if name not in saved:
                 raise RequestError(f"data {path}: {names.unknown('split', name, saved)}")
-            return saved[name].select(range(len(saved[name]))[_slice("train" + bracket + rest)])
+            return _slice(saved[name], "train" + bracket + rest)
         where = str(local) if local.exists() else path
         return datasets.load_dataset(where, section.name, split=section.split, revision=section.revision)
-    except RequestError:
-        raise
+    except RequestError as error:
+        raise error if str(error).startswith(("data ", "data.")) else RequestError(f"data {path}: {error}") from None
     except Exception as error:
         raise _cannot_load(path, section, error) from error
 

@@ -1,6 +1,6 @@
 """Whether a recipe would run, without torch, a model's weights or a GPU."""
 
-from rlkit import data, hub, sources
+from rlkit import data, hub, leaks, sources
 from rlkit.errors import RequestError
 from rlkit.recipe import checks
 from rlkit.recipe.batch import generation_batch
@@ -51,6 +51,33 @@ def validate(source: str, overrides: tuple[str, ...] = (), plugins: tuple[str, .
         problems = list(dict.fromkeys(problems))
         raise RequestError(f"recipe {source}:\n" + "\n".join(f"  {problem}" for problem in problems))
     return list(dict.fromkeys(notes))
+
+
+def shared_prompts(source: str, overrides: tuple[str, ...] = (), plugins: tuple[str, ...] = ()) -> list[leaks.Leak]:
+    """Which prompts of a recipe's evaluations stand in the data of its training stages (`rlkit.leaks`).
+
+    All rows are looked at, as they were read: those that are too long for `data.max_prompt_length` too. A recipe
+    without an eval stage is measured as `rlkit eval` would.
+
+    Returns:
+        One object for each evaluation and training stage; none where the recipe has not both as prompts.
+
+    Raises:
+        RequestError: Data cannot be loaded.
+    """
+    recipe = load(source, overrides, plugins)
+    stages = recipe.resolved()
+    if recipe.eval and not any(stage.kind == "eval" for stage in stages):
+        stages.append(recipe.evaluation())
+    if len({stage.kind == "eval" for stage in stages}) == 1:
+        return []
+    loaded = []
+    for stage in stages:
+        try:
+            loaded.append((stage, sources.load(stage.data, recipe._folder)))
+        except RequestError as error:
+            raise RequestError(f"stage {stage.name!r}: {error}") from None
+    return leaks.find(loaded)
 
 
 def _sizes(stage: Stage) -> str:

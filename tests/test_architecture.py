@@ -9,19 +9,22 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "rlkit"
 LAYERS = [
-    {"errors", "names", "completion", "groups", "intervals", "progress", "hub", "cache"},
+    {"errors", "names", "completion", "groups", "intervals", "tables", "templates", "progress", "hub", "cache"},
     {"signature", "answers", "worker", "workers", "sandbox", "judge"},
-    {"values"},
+    {"values", "overlap"},
     {"isolation"},
-    {"function", "environment", "prompts"},
+    {"function", "environment", "prompts", "entities", "labels"},
     {"registry", "weighting"},
     {"plugins"},
-    {"recipe"},
+    {"tasks"},
+    {"recipe", "formats"},
     {"sources", "scoring", "scratch", "policy", "runs"},
-    {"data", "engines", "curves", "report", "saved", "attacks"},
-    {"training", "evaluation", "plan", "audit", "export"},
+    {"data", "engines", "curves", "reading", "report", "saved", "attacks", "measurement"},
+    {"leaks"},
+    {"training", "evaluation", "recorded", "comparison", "plan", "audit", "export"},
+    {"classic"},
     {"pipeline", "validation", "serving"},
-    {"signal_check"},
+    {"side_by_side", "signal_check"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

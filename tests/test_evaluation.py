@@ -1,15 +1,21 @@
+import itertools
+import json
+
 import pytest
 from datasets import Dataset
 
 from rlkit import policy
+from rlkit.errors import RequestError
 from rlkit.evaluation import measure
 from rlkit.function import make
 from rlkit.intervals import wilson
+from rlkit.pipeline import outcome
 from rlkit.recipe.evaluation import EvalSection
 from rlkit.recipe.generation import GenerationSection
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.recipe import Recipe
 from rlkit.scoring import RewardStack
+from rlkit.side_by_side import same_rows
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +76,63 @@ def test_samples_of_a_prompt_are_measured_together(tiny, stage):
     assert metrics == measure(tiny, ROWS, stack, stage, seed=1).metrics
 
 
-def test_the_majority_answer_is_judged():
-    from rlkit.answers import extract
-    from rlkit.evaluation import _of_groups
+def test_several_k_are_estimated_from_the_same_samples(tiny, stage):
+    stage.eval = EvalSection(samples=4, k=[1, 2, 4])
 
-    texts = ["A: 3", "A: 4", "A: 3.0", "so?", "A: 5", "A: 6", "A: 6", "A: 6"]
-    hits = [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]
-    metrics = _of_groups(hits, [extract(text) for text in texts], 4)
-    assert (metrics["maj@4"], metrics["pass@4"]) == (0.5, 1.0)
+    def sometimes(completion, completion_ids):
+        return float(sum(completion_ids) % 2 == 0)
+
+    metrics, samples = measure(tiny, ROWS, RewardStack([(make("accuracy", sometimes), 1.0)]), stage, seed=1)
+    groups = [[sample["correct"] for sample in samples[i : i + 4]] for i in range(0, 32, 4)]
+    pairs = [sum(any(pair) for pair in itertools.combinations(group, 2)) / 6 for group in groups]
+    assert metrics["pass@1"] == metrics["accuracy"] == pytest.approx(sum(map(sum, groups)) / 32)
+    assert metrics["pass@2"] == pytest.approx(sum(pairs) / 8, abs=1e-6)
+    assert metrics["pass@4"] == pytest.approx(sum(map(any, groups)) / 8)
+    assert metrics["pass@2_low"] <= metrics["pass@2"] <= metrics["pass@2_high"]
+    assert "maj@1" not in metrics
+
+
+def test_each_value_of_a_column_has_its_line(tiny, stage):
+    stage.eval = EvalSection(by="level")
+    rows = ROWS.add_column("level", [10, 9, 10, 9, 10, 9, 10, 9])
+    metrics, samples = measure(tiny, rows, RewardStack(STACK), stage)
+    table = metrics["by"]["level"]
+    assert list(table) == ["9", "10"]
+    assert (table["10"]["n"], table["10"]["accuracy"]) == (4, 0.5)  # 0 and 6 of 0, 2, 4, 6
+    assert (table["10"]["accuracy_low"], table["10"]["accuracy_high"]) == pytest.approx(wilson(2, 4), abs=1e-6)
+    assert (table["9"]["accuracy"], table["9"]["accuracy_none"]) == (pytest.approx(1 / 3, abs=1e-6), 1)  # 3 of 1, 3, 5
+    assert samples[0]["level"] == 10
+    said = outcome(metrics)
+    assert any(line.startswith("accuracy 0.429 [") for line in said)
+    assert not any(line.startswith("by ") for line in said)
+    json.dumps(metrics)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [({"samples": 2, "k": [1, 4]}, "set eval.samples=4"), ({"by": "answr"}, "did you mean 'answer'")],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_generated(stage, asked, said):
+    stage.eval = EvalSection(**asked)
+    with pytest.raises(RequestError, match=said):
+        measure(None, ROWS, RewardStack(STACK), stage)
+
+
+def test_samples_tell_what_was_read_and_where_they_were_cut_off(tiny, stage):
+    metrics, samples = measure(tiny, ROWS, RewardStack(STACK), stage)
+    assert all(sample["readable"] is None for sample in samples)  # no reward of these reads answers
+    assert "unreadable" not in metrics
+    assert metrics["clipped"] == sum(sample["clipped"] for sample in samples) / 8
+    assert samples[7]["correct"] is None
+    assert [sample["group"] for sample in samples] == list(range(8))
+
+
+def test_models_whose_rows_differ_are_not_compared():
+    fewer = ROWS.select(range(7))
+    with pytest.raises(RequestError, match="max_prompt_length"):
+        same_rows(["a", "b"], [ROWS, fewer])
+    plain = ROWS.map(lambda row: {"prompt": row["prompt"][0]["content"]}, remove_columns=["prompt"])
+    same_rows(["a", "b"], [ROWS, plain])  # of the same rows, each in its own template
 
 
 def test_no_measure_of_accuracy_without_a_reward_that_says_it(tiny, stage):

@@ -4,8 +4,9 @@
 adapter on it that is there already, `new` one that is not.
 """
 
-from rlkit.policy import unsloth
+from rlkit.policy import head, unsloth
 from rlkit.policy.dtype import choose_dtype, cpu_has_bf16
+from rlkit.policy.head import holds
 from rlkit.policy.location import base, exists, is_adapter
 from rlkit.policy.policy import Policy, add_adapter, load, rehearse
 from rlkit.policy.tokenizer import load_tokenizer
@@ -17,6 +18,8 @@ __all__ = [
     "choose_dtype",
     "cpu_has_bf16",
     "exists",
+    "head",
+    "holds",
     "is_adapter",
     "load",
     "load_tokenizer",

@@ -96,10 +96,10 @@ def _term(entry: RewardEntry, folder: pathlib.Path | None) -> Term:
 
 
 def _rewards(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
-    if stage.kind == "sft":
+    if stage.kind in ("sft", "task"):
         return
     own = (*stage.where, "rewards") if stage.where and _sets(recipe, stage, "rewards") else ("rewards",)
-    if not stage.rewards:
+    if not stage.rewards and not (stage.task and stage.kind == "eval"):
         yield Problem(own, f"the stage {stage.name!r} has no rewards; see `rlkit ls rewards`")
     fine = True
     for index, entry in enumerate(stage.rewards):
@@ -134,10 +134,11 @@ def _stage(stage: Stage) -> Iterator[Problem]:
         system_prompt(data.system)
     except RequestError as error:
         yield Problem((*where, "data", "system"), str(error))
-    if stage.kind == "sft" and not data.messages and not data.completion:
+    yield from _task(stage)
+    if stage.kind == "sft" and not stage.task and not data.messages and not data.completion:
         said = "has nothing to imitate: set data.completion (with data.prompt) or data.messages"
         yield Problem((*where, "data"), f"the stage {stage.name!r} {said}; for grpo, set rewards")
-    if stage.kind != "sft":
+    if stage.kind in ("grpo", "eval"):
         yield from _engine(stage)
     model = stage.model
     if model is None:
@@ -148,11 +149,28 @@ def _stage(stage: Stage) -> Iterator[Problem]:
         said = "a new model has no trained base to put an adapter on: set lora in a later stage, as grpo.lora.r=4"
         yield Problem(("lora",), said)
     if model.load_in_4bit:
-        if stage.lora is None and stage.kind != "eval":
+        if stage.lora is None and stage.kind not in ("eval", "task"):
             yield Problem(("model", "load_in_4bit"), "a 4-bit base is not trained itself: add lora: {r: 16}")
         if importlib.util.find_spec("bitsandbytes") is None:
             said = str(MissingExtraError("load_in_4bit", "bitsandbytes", "bnb"))
             yield Problem(("model", "load_in_4bit"), said)
+
+
+def _task(stage: Stage) -> Iterator[Problem]:
+    where, task = (*stage.where, "task"), stage.task
+    if task is None:
+        if stage.kind == "task":
+            yield Problem(where, f"the stage {stage.name!r} names no task: write task: NAME; see `rlkit ls tasks`")
+        return
+    if stage.kind == "task" and not task.classic:
+        yield Problem(where, f"{task.name} has no pipeline but TRL's own: write a stage sft with task: {task.name}")
+    if stage.kind in ("sft", "grpo") and task.reward is None:
+        yield Problem(where, f"{task.name} is no task for text: it has its classic pipeline alone, a stage task")
+    if stage.kind == "task" and (stage.lora or (stage.model and stage.model.load_in_4bit)):
+        yield Problem(("lora",), f"the classic pipeline of {task.name} trains all weights: leave lora and 4 bits out")
+    missing = [package for package in task.requires if importlib.util.find_spec(package) is None]
+    if missing:
+        yield Problem(where, str(MissingExtraError(f"the task {task.name}", missing[0], "tasks")))
 
 
 def _engine(stage: Stage) -> Iterator[Problem]:

@@ -2,54 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from rlkit.recipe.scratch import FromScratchSection, TokenizerSection
 from rlkit.recipe.section import Section
 
-
-class TokenizerSection(Section):
-    """A byte-level BPE tokenizer, trained on the data of the stage that makes the model."""
-
-    vocab_size: int = Field(default=1024, ge=64)
-    """Tokens at the most, the special ones included."""
-    split_digits: bool = True
-    """Keep each digit a token of its own, so that arithmetic can be learned by place."""
-
-
-class FromScratchSection(Section):
-    """A new model with random weights; the sizes have the names of transformers' configurations."""
-
-    shape: str = "llama"
-    """Architecture: a `model_type` of transformers that has a causal language model."""
-    hidden_size: int = Field(default=128, ge=1)
-    """Width."""
-    intermediate_size: int | None = Field(default=None, ge=1)
-    """Width of the feed-forward layers; 4 times `hidden_size` where it is not given."""
-    num_hidden_layers: int = Field(default=2, ge=1)
-    """Layers."""
-    num_attention_heads: int = Field(default=4, ge=1)
-    """Attention heads; must divide `hidden_size`."""
-    num_key_value_heads: int | None = Field(default=None, ge=1)
-    """Key-value heads; as many as attention heads where it is not given."""
-    max_position_embeddings: int = Field(default=512, ge=8)
-    """Longest sequence, in tokens."""
-    tie_word_embeddings: bool = True
-    """One matrix for input and output embeddings."""
-    tokenizer: TokenizerSection = TokenizerSection()
-    """The tokenizer to train."""
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> "FromScratchSection":
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
-            )
-        if self.num_key_value_heads and self.num_attention_heads % self.num_key_value_heads:
-            raise ValueError(
-                f"num_attention_heads {self.num_attention_heads} is not a multiple of num_key_value_heads "
-                f"{self.num_key_value_heads}"
-            )
-        return self
+__all__ = ["FromScratchSection", "ModelSection", "TokenizerSection"]
 
 
 class ModelSection(Section):

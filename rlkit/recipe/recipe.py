@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from rlkit import weighting
+from rlkit import tasks, weighting
 from rlkit.recipe.data import OF_THE_PATH, DataSection
 from rlkit.recipe.evaluation import EvalSection
 from rlkit.recipe.generation import GenerationSection
@@ -16,6 +16,8 @@ from rlkit.recipe.model import ModelSection
 from rlkit.recipe.push import PushSection
 from rlkit.recipe.section import Section
 from rlkit.recipe.stages import RewardEntries, StageEntry
+from rlkit.recipe.task import TaskEntry
+from rlkit.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class Stage:
     training: dict[str, Any]
     where: tuple[str | int, ...]
     """Where in the recipe it stands, for messages."""
+    task: Task | None = None
+    """The task whose examples it trains or measures on."""
+    held_out: DataSection | float = 0.1
+    """Of a task: what the best checkpoint is chosen on, or which share of the rows."""
+    patience: int | None = None
+    """Of a task: evaluations without a better one after which it stops."""
 
     @property
     def folder(self) -> str:
@@ -65,6 +73,8 @@ class Recipe(Section):
     """Train an adapter instead of all weights."""
     data: DataSection = DataSection()
     """Prompts, answers, demonstrations."""
+    task: TaskEntry | None = None
+    """A supervised task: a name, or {name: {parameter: value}}; sft, grpo and eval see its examples as text."""
     rewards: RewardEntries = Field(default_factory=list)
     """Reward functions: a name, or {name: {parameter: value, weight: 1.0}}."""
     generation: GenerationSection = GenerationSection()
@@ -76,7 +86,7 @@ class Recipe(Section):
     eval: EvalSection | None = None
     """How the model is measured."""
     stages: list[StageEntry] | None = None
-    """The stages of a pipeline. Without it the recipe is one stage: grpo where it has rewards, else sft."""
+    """The stages of a pipeline. Without it the recipe is one: grpo where it has rewards, else its task, else sft."""
     push: PushSection | None = None
     """Push the run's checkpoints to the Hub."""
     plugins: list[str] = Field(default_factory=list)
@@ -101,7 +111,8 @@ class Recipe(Section):
 
     def resolved(self) -> list[Stage]:
         """Every stage with what it inherits, in order. Names are unique: the kind, numbered where it repeats."""
-        entries = self.stages or [StageEntry.model_validate({"grpo" if self.rewards else "sft": {}})]
+        alone = "grpo" if self.rewards else "task" if self.task else "sft"
+        entries = self.stages or [StageEntry.model_validate({alone: {}})]
         names = [entry.body.name or entry.kind for entry in entries]
         stages: list[Stage] = []
         for index, entry in enumerate(entries, start=1):
@@ -114,6 +125,13 @@ class Recipe(Section):
             inherited = self.eval.data if self.eval and kind == "eval" else None
             base_lora = self.lora if kind != "eval" else None
             own_lora = getattr(body, "lora", None)
+            entry_of_task = body.task or self.task
+            task = tasks.make(entry_of_task) if entry_of_task else None
+            of_task: RewardEntries = [{task.reward[0]: task.reward[1]}] if task and task.reward else []
+            data = inherit(DataSection(), self.data, inherited, body.data)
+            held_out = getattr(body, "held_out", 0.1)
+            if kind == "task" and self.eval and self.eval.data:
+                held_out = inherit(DataSection(), self.data, body.data, self.eval.data)
             stages.append(
                 Stage(
                     kind=kind,
@@ -121,13 +139,16 @@ class Recipe(Section):
                     index=index,
                     model=body.model or (None if trained else self.model),
                     lora=inherit(LoraSection(), base_lora, own_lora) if base_lora or own_lora else None,
-                    data=inherit(DataSection(), self.data, inherited, body.data),
-                    rewards=reward_entries(getattr(body, "rewards", None) or self.rewards),
+                    data=data,
+                    rewards=reward_entries(getattr(body, "rewards", None) or self.rewards or of_task),
                     generation=inherit(GenerationSection(), self.generation, getattr(body, "generation", None)),
                     groups=inherit(GroupsSection(), self.groups, getattr(body, "groups", None)),
                     eval=evaluation,
                     training={**self.training, **training},
                     where=("stages", index - 1, kind) if self.stages else (),
+                    task=task,
+                    held_out=held_out,
+                    patience=getattr(body, "patience", None),
                 )
             )
         return stages

@@ -11,6 +11,8 @@ from rlkit.recipe.groups import GroupsSection
 from rlkit.recipe.lora import LoraSection
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.section import Section
+from rlkit.recipe.task import TaskEntry
+from rlkit.tasks import TASKS
 
 NAME = r"^[A-Za-z0-9][\w.-]*$"
 
@@ -47,6 +49,8 @@ class SFTStage(Section):
     """Fields that differ from the recipe's `lora`."""
     data: DataSection | None = None
     """Fields that differ from the recipe's `data`."""
+    task: TaskEntry | None = None
+    """Examples of this task, as text, instead of the recipe's."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Any field of TRL's SFTConfig."""
 
@@ -64,6 +68,25 @@ class GRPOStage(SFTStage):
     """Fields that differ from the recipe's `groups`."""
 
 
+class TaskStage(Section):
+    """The classic pipeline of a task: a model with a head of its own, under transformers' Trainer."""
+
+    name: str | None = Field(default=None, pattern=NAME)
+    """What summary and folders call it."""
+    model: ModelSection | None = None
+    """Start from this model, not from what the stage before left."""
+    data: DataSection | None = None
+    """Fields that differ from the recipe's `data`."""
+    task: TaskEntry | None = None
+    """The task, where it is not the recipe's."""
+    held_out: float = Field(default=0.1, gt=0.0, lt=1.0)
+    """Share of the rows that the best checkpoint is chosen on, where `eval.data` names none."""
+    patience: int | None = Field(default=3, ge=1)
+    """Stop after so many evaluations without a better one; null: go on to the end."""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Any field of transformers' Seq2SeqTrainingArguments."""
+
+
 class EvalStage(EvalSection):
     """A measurement of the model as the stage before left it."""
 
@@ -71,6 +94,8 @@ class EvalStage(EvalSection):
     """What summary and folders call it."""
     model: ModelSection | None = None
     """Measure this model, not what the stage before left."""
+    task: TaskEntry | None = None
+    """Measure this task instead of the recipe's."""
     rewards: RewardEntries | None = None
     """Rewards instead of the recipe's."""
     generation: GenerationSection | None = None
@@ -84,10 +109,12 @@ class StageEntry(Section):
     """Imitate demonstrations."""
     grpo: GRPOStage | None = None
     """Improve under rewards."""
+    task: TaskStage | None = None
+    """Train a task's classic pipeline."""
     eval: EvalStage | None = None
     """Measure."""
 
-    KINDS: ClassVar[tuple[str, ...]] = ("sft", "grpo", "eval")
+    KINDS: ClassVar[tuple[str, ...]] = ("sft", "grpo", "task", "eval")
 
     @model_validator(mode="before")
     @classmethod
@@ -97,6 +124,9 @@ class StageEntry(Section):
             value = {value: {}}
         if isinstance(value, dict):
             value = {k: {} if v is None and k in cls.KINDS else v for k, v in value.items()}
+            named = value.get("task")
+            if isinstance(named, str) or (isinstance(named, dict) and len(named) == 1 and {*named} <= {*TASKS}):
+                value = {**value, "task": {"task": named}}
         return value
 
     @model_validator(mode="after")
@@ -107,10 +137,10 @@ class StageEntry(Section):
 
     @property
     def kind(self) -> str:
-        """sft, grpo or eval."""
+        """One of KINDS."""
         return next(iter(self.model_fields_set))
 
     @property
-    def body(self) -> SFTStage | GRPOStage | EvalStage:
+    def body(self) -> SFTStage | GRPOStage | TaskStage | EvalStage:
         """The section under the kind."""
         return getattr(self, self.kind)

@@ -18,7 +18,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from rlkit import names
 
-CONFIGS = {"sft": "SFTConfig", "grpo": "GRPOConfig"}
+CONFIGS = {"sft": "SFTConfig", "grpo": "GRPOConfig", "task": "Seq2SeqTrainingArguments"}
+"""The configuration of each kind of stage that trains: TRL's, and for tasks transformers' own."""
 
 _GENERATION = "it belongs in the section generation: generation.FIELD"
 _ENGINE = "rlkit drives the engine: generation.engine"
@@ -91,13 +92,16 @@ class TrlField:
 
 @functools.cache
 def fields(kind: str) -> dict[str, TrlField]:
-    """The fields that the configuration of a stage kind (sft, grpo) takes, by name; empty where TRL is not there."""
+    """The fields that the configuration of a stage kind takes, by name; empty where TRL is not there."""
     trl, transformers = _package("trl"), _package("transformers")
     if trl is None or transformers is None:
         return {}
     trainer = trl / "trainer"
     sources = [transformers / "trainer_utils.py", transformers / "training_args.py"]
-    sources += [trainer / "base_config.py", trainer / f"{kind}_config.py"]
+    if kind == "task":
+        sources.append(transformers / "training_args_seq2seq.py")
+    else:
+        sources += [trainer / "base_config.py", trainer / f"{kind}_config.py"]
     trees = [ast.parse(path.read_text()) for path in sources if path.exists()]
     enums = {
         node.name: tuple(_texts(node))
@@ -125,14 +129,15 @@ def fields(kind: str) -> dict[str, TrlField]:
 def problem(kind: str, name: str, value: Any) -> str | None:
     """What is wrong with a field of a stage's `training:`, or None."""
     known = fields(kind)
-    if name in ELSEWHERE:
+    if name in ELSEWHERE and not (kind == "task" and ELSEWHERE[name] is _EVAL):  # a task's trainer evaluates itself
         return ELSEWHERE[name].replace("FIELD", name)
     if name.startswith("vllm_") and not name.startswith("vllm_importance_sampling"):
         return _ENGINE
     if not known:
         return None
     if name not in known:
-        return f"{names.unknown('field', name, known)} ({CONFIGS[kind]} of TRL)"
+        whose = "transformers" if kind == "task" else "TRL"
+        return f"{names.unknown('field', name, known)} ({CONFIGS[kind]} of {whose})"
     if isinstance(value, str) and (name, value) in HINTS:
         return HINTS[name, value]
     field = known[name]

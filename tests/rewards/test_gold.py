@@ -28,6 +28,7 @@ BUILT_IN = [
     "int",
     "json_schema",
     "judge",
+    "label",
     "language_consistency",
     "length",
     "multiple_choice",

@@ -6,7 +6,6 @@ applies the same.
 """
 
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlkit import names
 from rlkit.answers import THINKING
+from rlkit.data.templates import columns_in, fill
 from rlkit.errors import RequestError
 from rlkit.prompts import system_prompt, takes_system
 from rlkit.recipe.data import DataSection
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RESERVED = ("completion", "completions", "prompts", "completion_ids", "image", "images")
 """Columns that mean something else to the trainer; a dataset's own are left out."""
-_REASON = "_left_out"
+REASON = "_left_out"
 
 
 @dataclass
@@ -56,14 +56,14 @@ def missing(section: DataSection, has: Iterable[str], kind: str, needed: Iterabl
     if kind == "sft" and section.messages:
         asked["messages"] = [section.messages]
     else:
-        asked["prompt"] = _columns_in(section.prompt)
+        asked["prompt"] = columns_in(section.prompt)
         if kind == "sft" and section.completion:
-            asked["completion"] = _columns_in(section.completion)
+            asked["completion"] = columns_in(section.completion)
     rule = section.answer_rule()
     if rule and kind != "sft":
-        asked["answer"] = _columns_in(rule.column)
+        asked["answer"] = columns_in(rule.column)
     for name, template in section.columns.items():
-        asked[f"columns.{name}"] = _columns_in(template)
+        asked[f"columns.{name}"] = columns_in(template)
     problems = [
         f"data.{key}: {names.unknown('column', column, has, 'it has ' + ', '.join(has))}"
         for key, wanted in asked.items()
@@ -97,9 +97,9 @@ def prompts(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepare
             made["answer"] = answer or ""
             if answer is None:
                 reason = reason or "without an answer"
-        return {**made, _REASON: reason or _too_long(section, tokenizer, prompt)}
+        return {**made, REASON: reason or _too_long(section, tokenizer, prompt)}
 
-    return _keep(dataset, section, prepare, remove=[name for name in RESERVED if name in dataset.column_names])
+    return keep(dataset, section, prepare, remove=[name for name in RESERVED if name in dataset.column_names])
 
 
 def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepared:
@@ -117,7 +117,7 @@ def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> 
                 raise RequestError(f"data.messages: the column {column!r} holds no conversations ({{role, content}})")
             answered = any(message.get("role") == "assistant" and message.get("content") for message in messages)
             reason = "" if answered else "without an answer of the assistant"
-            return {"messages": _with_system(messages, system), _REASON: reason}
+            return {"messages": _with_system(messages, system), REASON: reason}
 
     else:
         make = _prompt_maker(section, tokenizer)
@@ -131,9 +131,9 @@ def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> 
                 completion, empty = [{"role": "assistant", "content": text}] if chat else text, not text.strip()
             reason = "with an empty prompt" if prompt is None else "with an empty completion" if empty else ""
             reason = reason or _too_long(section, tokenizer, prompt)
-            return {"prompt": prompt or _nothing(section, tokenizer), "completion": completion, _REASON: reason}
+            return {"prompt": prompt or _nothing(section, tokenizer), "completion": completion, REASON: reason}
 
-    return _keep(dataset, section, prepare, remove=dataset.column_names)
+    return keep(dataset, section, prepare, remove=dataset.column_names)
 
 
 def texts(dataset: "Dataset", section: DataSection) -> Iterator[str]:
@@ -175,33 +175,6 @@ def prefill(section: DataSection, tokenizer: Any) -> str:
         if at >= 0 and not text[at + len(opening) :].strip():
             return text[at:]
     return ""
-
-
-def fill(template: str, row: dict[str, Any]) -> str:
-    """A column's text, or a template with the columns in it; "" where a value is missing."""
-    if template in row:
-        value = row[template]
-        if isinstance(value, list | dict):
-            part = f"{{{template}[{next(iter(value), 'key')}]}}" if isinstance(value, dict) else f"{{{template}[0]}}"
-            raise RequestError(f"the column {template!r} holds a {type(value).__name__}; take a part of it: {part!r}")
-        return "" if value is None else str(value)
-    if any(row.get(column) is None for column in _columns_in(template)):
-        return ""
-    try:
-        return template.format_map(row)
-    except (ValueError, AttributeError, KeyError, IndexError, TypeError) as error:
-        raise RequestError(f"template {template!r}: {type(error).__name__}: {error}") from None
-
-
-def _columns_in(template: str) -> list[str]:
-    """The columns that a template names; a text without braces is a column itself."""
-    if "{" not in template:
-        return [template]
-    try:
-        found = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
-    except ValueError as error:
-        raise RequestError(f"template {template!r}: {error}; a brace that is meant is doubled: {{{{") from None
-    return [re.split(r"[.\[]", name)[0] for name in found]
 
 
 def _prompt_maker(section: DataSection, tokenizer: Any) -> Callable[[dict[str, Any]], Any]:
@@ -269,12 +242,17 @@ def _answer_taker(after: str | None, regex: str | None) -> Callable[[Any], str |
     return take
 
 
-def _keep(dataset: "Dataset", section: DataSection, prepare: Any, remove: list[str]) -> Prepared:
+def keep(dataset: "Dataset", section: DataSection, prepare: Any, remove: list[str]) -> Prepared:
+    """The rows as `prepare` writes them, but those for which its REASON is not empty; these are counted.
+
+    Raises:
+        RequestError: None is left.
+    """
     with quiet():
         small = len(dataset) < 200_000  # more go through datasets' cache on disk
         mapped = dataset.map(prepare, remove_columns=remove, load_from_cache_file=False, keep_in_memory=small)
-        reasons = list(mapped[_REASON])
-        kept = mapped.select([i for i, reason in enumerate(reasons) if not reason]).remove_columns(_REASON)
+        reasons = list(mapped[REASON])
+        kept = mapped.select([i for i, reason in enumerate(reasons) if not reason]).remove_columns(REASON)
     left_out = Counter(reason for reason in reasons if reason)
     if len(kept) == 0:
         raise RequestError(f"data {section.path}: no row can be used: {Prepared(kept, left_out)}")

@@ -1,0 +1,71 @@
+"""Models with the head of a task's classic pipeline."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rlkit.errors import RequestError
+from rlkit.policy import location
+from rlkit.recipe.model import ModelSection
+
+AUTO = {
+    "causal-lm": ("AutoModelForCausalLM", ("ForCausalLM", "LMHeadModel")),
+    "masked-lm": ("AutoModelForMaskedLM", ("ForMaskedLM",)),
+    "text-classification": ("AutoModelForSequenceClassification", ("ForSequenceClassification",)),
+    "token-classification": ("AutoModelForTokenClassification", ("ForTokenClassification",)),
+    "question-answering": ("AutoModelForQuestionAnswering", ("ForQuestionAnswering",)),
+    "seq2seq": ("AutoModelForSeq2SeqLM", ("ForConditionalGeneration", "MTModel")),
+}
+"""Kind of head -> transformers' class that loads it, and how the classes of such models end."""
+
+
+def load(section: ModelSection, kind: str, config: dict[str, Any]) -> Any:
+    """Load a model with a head; a new one where the weights have none of this kind.
+
+    Args:
+        section: `model:` with a path.
+        kind: Of AUTO.
+        config: Fields of its configuration, such as the labels.
+
+    Raises:
+        RequestError: It does not exist, or there is no such head for it.
+    """
+    import torch
+    import transformers
+
+    path = section.path or ""
+    location.exists(path, section.revision)
+    if location.is_adapter(path):
+        raise RequestError(f"model {path} is an adapter: merge it (rlkit export --to merged) to put a head on it")
+    settings: dict[str, Any] = {"revision": section.revision, "dtype": _dtype(section)}
+    if section.attn_implementation:
+        settings["attn_implementation"] = section.attn_implementation
+    try:
+        model = getattr(transformers, AUTO[kind][0]).from_pretrained(
+            path, **settings, **config, **({"ignore_mismatched_sizes": True} if "num_labels" in config else {})
+        )
+    except (OSError, ValueError) as error:
+        raise RequestError(f"model {path}: it takes no head for {kind}: {str(error).splitlines()[0]}") from error
+    if model.config.pad_token_id is None:  # decoders find the last token by it
+        model.config.pad_token_id = model.config.eos_token_id
+    return model.to("cuda") if torch.cuda.is_available() else model
+
+
+def holds(path: str, kind: str, revision: str | None = None) -> bool:
+    """Whether a path holds a model with such a head; asks its configuration alone."""
+    file = Path(path).expanduser() / "config.json"
+    if not file.is_file():
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(path, "config.json", revision=revision)
+        if not isinstance(cached, str):
+            return False
+        file = Path(cached)
+    classes = json.loads(file.read_text()).get("architectures") or []
+    return any(each.endswith(AUTO[kind][1]) for each in classes)
+
+
+def _dtype(section: ModelSection) -> Any:
+    import torch
+
+    return torch.float32 if section.dtype == "auto" else getattr(torch, section.dtype)

@@ -6,7 +6,7 @@ import unicodedata
 from typing import Literal
 
 from rlkit import reward
-from rlkit.answers import said
+from rlkit.reply import said
 from rlkit.rewards.sections import says_something
 from rlkit.rewards.text import UNSPACED
 

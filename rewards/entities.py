@@ -4,7 +4,7 @@ from typing import Any
 
 from rlkit import entities as listed
 from rlkit import reward
-from rlkit.answers import said
+from rlkit.reply import said
 
 
 @reward(

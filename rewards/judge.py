@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from rlkit import answers, names, reward
-from rlkit.answers import said
 from rlkit.errors import RewardError
 from rlkit.judge import Endpoint
+from rlkit.reply import said
 from rlkit.rewards.models import read_out
 
 RUBRICS = {

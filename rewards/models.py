@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlkit import hub, names, reward
-from rlkit.answers import said
 from rlkit.completion import text_of
 from rlkit.errors import RewardError
+from rlkit.reply import said
 
 logger = logging.getLogger(__name__)
 

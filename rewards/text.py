@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from rlkit import reward
-from rlkit.answers import said
+from rlkit.reply import said
 
 UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"

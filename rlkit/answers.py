@@ -67,18 +67,6 @@ def extract(completion: str, rules: Sequence[str] | None = None) -> Answer | Non
     return None
 
 
-def said(completion: str, whole: bool = False) -> str:
-    """What a completion says to its reader: the last `<answer>`, else all text after the thinking; or all of it."""
-    found = None if whole else extract(completion, ("tag",))
-    return (
-        completion.strip()
-        if whole
-        else found.text
-        if found
-        else completion[after_thinking(completion) :].partition(SOLUTION[1])[0].strip()
-    )
-
-
 def check(rules: Sequence[str] | None) -> None:
     """Refuse rules that do not exist.
 

@@ -119,8 +119,8 @@ def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: P
 def plan_evaluation(recipe: Recipe, model: str, samples: int | None = None, by: str | None = None) -> Plan:
     """What `evaluate` will run, found to work; `by`: a column to tell the figures apart by, instead of the recipe's."""
     stage = recipe.evaluation()
-    if not stage.rewards:
-        raise RequestError(f"recipe {recipe._name} has no rewards to measure by; add rewards: [...]")
+    if not stage.rewards and not stage.task:
+        raise RequestError(f"recipe {recipe._name} has no rewards to measure by; add rewards: [...], or a task")
     changed = {**({"samples": samples, "k": None} if samples else {}), **({"by": by} if by else {})}
     stage.eval = stage.eval.model_copy(update=changed)
     path = str(RunDirectory(Path(model)).model()) if is_run(Path(model)) else model
@@ -135,7 +135,10 @@ def evaluate_planned(plan: Plan, progress: Progress | None = None) -> "Measureme
     """Measure as `plan_evaluation` has planned it."""
     progress, (stage,) = progress or Progress(quiet=True), plan.stages
     settle(plan.recipe)
-    loaded = policy.load(stage.model or plan.recipe.model, train=False)
+    section = stage.model or plan.recipe.model
+    if plan.classic(stage):
+        return measurement.Measurement(*classic.measure(plan, stage, section, progress))
+    loaded = policy.load(section, train=False)
     for note in loaded.notes:
         progress.say(note)
     progress.say(f"data: {plan.rows[stage.index]}")
@@ -177,10 +180,6 @@ def _run_stage(
     if not run.is_main:
         return {}
     measured = _measure(plan, stage, loaded, stack, progress)
-    if stage.task:
-        from rlkit import evaluation
-
-        measured = evaluation.of_task(measured, plan.tasks[stage.index], plan.rows[stage.index].dataset)
     result = {"stage": stage.kind, "name": stage.name, "metrics": measured.metrics}
     run.write_result(stage, result, measured.samples)
     return measured.metrics
@@ -242,11 +241,12 @@ def _without_adapter(section: ModelSection, stage: Stage, run: RunDirectory) -> 
 
 
 def _measure(plan: Plan, stage: Stage, loaded: Policy, stack: RewardStack, progress: Progress) -> "Measurement":
-    from rlkit.evaluation import measure
+    from rlkit import evaluation
 
     rows = plan.rows[stage.index].dataset
     done = progress.count(stage.name, len(rows) * stage.eval.samples)
-    return measure(loaded, rows, stack, stage, plan.recipe.seed, done)
+    measured = evaluation.measure(loaded, rows, stack, stage, plan.recipe.seed, done)
+    return evaluation.of_task(measured, plan.tasks[stage.index], rows) if stage.task else measured
 
 
 def _train(

@@ -22,7 +22,8 @@ def validate(source: str, overrides: tuple[str, ...] = (), plugins: tuple[str, .
     notes: list[str] = []
     problems: list[str] = []
     for stage in recipe.resolved():
-        rewards = [term.reward for term in checks.stack(stage.rewards, recipe._folder)] if stage.kind != "sft" else []
+        graded = stage.kind in ("grpo", "eval")
+        rewards = [term.reward for term in checks.stack(stage.rewards, recipe._folder)] if graded else []
         for reward in rewards:
             if not reward.gold and not reward.plain:
                 notes.append(f"reward {reward.name!r} has no gold cases: nothing proves that it grades right")
@@ -36,7 +37,11 @@ def validate(source: str, overrides: tuple[str, ...] = (), plugins: tuple[str, .
             notes.append(f"stage {stage.name!r}: data {stage.data.path} not checked: the model hub cannot be reached")
         else:
             needed = [column for reward in rewards for column in reward.columns]
-            said = data.missing(stage.data, has, stage.kind, needed)
+            said = (
+                data.roles(stage.task, stage.data, has)[1]
+                if stage.task
+                else data.missing(stage.data, has, stage.kind, needed)
+            )
             problems += [f"stage {stage.name!r}: {problem}" for problem in said]
         notes.append(f"stage {stage.name!r}: {_sizes(stage)}")
         path = stage.model.path if stage.model else None

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "rlkit"
 LAYERS = [
     {"errors", "names", "completion", "groups", "intervals", "tables", "templates", "progress", "hub", "cache"},
     {"signature", "answers", "worker", "workers", "sandbox", "judge"},
-    {"values", "overlap"},
+    {"values", "overlap", "reply"},
     {"isolation"},
     {"function", "environment", "prompts", "entities", "labels"},
     {"registry", "weighting"},

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
   rlkit eval runs/quickstart-20260101-120000 --recipe quickstart
   rlkit eval ./my-model --recipe gsm8k --data test.jsonl --json
   rlkit eval ./my-model --recipe gsm8k --k 8 eval.batch_size=256
+  rlkit eval runs/squad --task question-answering --data dev.json
   rlkit eval runs/gsm8k --against Qwen/Qwen2.5-0.5B-Instruct --recipe gsm8k
   rlkit eval --completions answers.jsonl --reward accuracy --by level
   rlkit eval --completions ours.jsonl --against theirs.jsonl --reward accuracy --column answer=gold""",
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.argument("model", required=False)
 @click.argument("overrides", nargs=-1, metavar="[a.b=v]...")
 @click.option("--recipe", metavar="RECIPE", help="Whose data, rewards and generation are used.")
+@click.option("--task", metavar="TASK", help="A task (rlkit ls tasks) instead of a recipe, with --data.")
 @click.option(
     "--completions",
     type=click.Path(path_type=Path),
@@ -54,6 +56,7 @@ def command(
     model: str | None,
     overrides: tuple[str, ...],
     recipe: str | None,
+    task: str | None,
     completions: Path | None,
     rewards: tuple[str, ...],
     columns: tuple[str, ...],
@@ -96,7 +99,7 @@ def command(
         if rewards or columns:
             given = f"--reward {rewards[0]}" if rewards else f"--column {columns[0]}"
             raise RequestError(f"{given} goes with --completions; a model is measured by the rewards of its recipe")
-        measured = _models(names, recipe, overrides, data_path, plugins, samples, by)
+        measured = _models(names, recipe, task, overrides, data_path, plugins, samples, by)
     if output:
         _write(output, names, measured)
     _print(subject, names, {"recipe": recipe} if recipe else {}, measured, matched, as_json)
@@ -105,6 +108,7 @@ def command(
 def _models(
     models: list[Any],
     recipe: str | None,
+    task: str | None,
     overrides: tuple[str, ...],
     data_path: str | None,
     plugins: tuple[str, ...],
@@ -116,14 +120,17 @@ def _models(
     from rlkit.errors import RequestError
     from rlkit.recipe.load import load
 
-    if not recipe:
-        raise RequestError(f"measure {models[0]} on what? Name the data and the rewards with --recipe RECIPE")
+    if bool(recipe) == bool(task):
+        raise RequestError(
+            f"measure {models[0]} on what? Name a recipe's data and rewards with --recipe RECIPE, or --task T --data D"
+        )
     overrides = (*overrides, *([f"data.path={json.dumps(data_path)}"] if data_path else []))
     # What is said of data is meant of the data that is measured on, also where the recipe names that apart.
     overrides = tuple(
         o for each in overrides for o in ((each, f"eval.{each}") if each.startswith("data.") else (each,))
     )
-    loaded = load(recipe, overrides, plugins, evaluate=True)
+    text = f"task: {json.dumps(task)}\n" if task else None
+    loaded = load(recipe or f"--task {task}", overrides, plugins, evaluate=True, text=text)
     from rlkit import side_by_side
     from rlkit.progress import Progress
 

@@ -7,7 +7,7 @@ import click
 
 @click.command(
     "show",
-    short_help="Show one reward, recipe or engine whole.",
+    short_help="Show one reward, recipe, task or engine whole.",
     epilog="""Examples:
 
 \b
@@ -19,10 +19,10 @@ import click
 @click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="Plugin file with rewards; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
-    """Show a reward (parameters, columns, docstring, where it stands), a recipe or an engine."""
+    """Show a reward or a task (parameters, columns, docstring, where it stands), a recipe or an engine."""
     import json
 
-    from rlkit import names
+    from rlkit import names, tasks
     from rlkit import plugins as found
     from rlkit.engines import available
     from rlkit.errors import RequestError
@@ -35,6 +35,11 @@ def command(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     shown: dict[str, Any]
     if name in available():
         shown, text = {"kind": "engine", "name": name, "summary": available()[name]}, f"{name}: {available()[name]}"
+    elif name in tasks.TASKS:
+        shown = tasks.described(name)
+        rows = "\n".join(f"  {key} = {value}" for key, value in shown["parameters"].items())
+        columns = "\n".join(f"  {role}: {', '.join(usual)}" for role, usual in shown["columns"].items())
+        text = f"{name}  ({shown['source']})\ncolumns:\n{columns}\nparameters:\n{rows}\n\n{shown['doc']}"
     elif name in builtin() or name.endswith((".yaml", ".yml")):
         path = locate(name)
         text = path.read_text().rstrip()
@@ -44,7 +49,7 @@ def command(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
         shown = _reward(name)
         text = _as_text(shown)
     else:
-        everything = [*REGISTRY, *builtin(), *available()]
+        everything = [*REGISTRY, *builtin(), *tasks.TASKS, *available()]
         raise RequestError(names.unknown("name", name, everything, "see `rlkit ls`"))
     click.echo(json.dumps(shown, default=str) if as_json else text)
 

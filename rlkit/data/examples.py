@@ -1,6 +1,6 @@
 """Rows of any dataset as examples of a task, and those as text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlkit import names
@@ -15,16 +15,14 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def examples(dataset: "Dataset", section: DataSection, task: Task) -> Prepared:
-    """Rows with a task's roles as columns, in the form that the task reads.
+def roles(task: Task, section: DataSection, has: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Role -> the column or template that it is taken from, and what is wrong, a sentence each.
 
-    `data.columns` says which column (or template) a role is; else the first of its usual names is taken. Numbers of a
-    column of labels become the labels' names.
-
-    Raises:
-        RequestError: A role has no column.
+    Args:
+        task: Whose roles.
+        section: `data:`; its `columns` come first, then a role's usual names.
+        has: Columns of the dataset.
     """
-    has = dataset.column_names
     taken: dict[str, str] = {}
     problems = []
     for role, (usual, optional) in task.roles.items():
@@ -39,6 +37,19 @@ def examples(dataset: "Dataset", section: DataSection, task: Task) -> Prepared:
                 f"{task.name} reads the column {role!r} (or {', '.join(usual)}); the data has {', '.join(has)}: "
                 f"set data.columns: {{{role}: ITS_NAME}}"
             )
+    return taken, problems
+
+
+def examples(dataset: "Dataset", section: DataSection, task: Task) -> Prepared:
+    """Rows with a task's roles as columns, in the form that the task reads.
+
+    `data.columns` says which column (or template) a role is; else the first of its usual names is taken. Numbers of a
+    column of labels become the labels' names.
+
+    Raises:
+        RequestError: A role has no column.
+    """
+    taken, problems = roles(task, section, dataset.column_names)
     if problems:
         raise RequestError("\n".join(problems))
     spelt = {role: _names_of(dataset.features.get(source)) for role, source in taken.items()}

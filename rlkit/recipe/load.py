@@ -22,6 +22,7 @@ def load(
     plugins: tuple[str, ...] = (),
     processes: int | None = None,
     evaluate: bool = False,
+    text: str | None = None,
 ) -> Recipe:
     """Load and check a recipe.
 
@@ -31,13 +32,14 @@ def load(
         plugins: More plugin files, relative to the working folder.
         processes: Processes that will train, for the batch arithmetic; from WORLD_SIZE where None.
         evaluate: Only its evaluation will run: what training asks for is not checked.
+        text: The recipe itself; `source` is then only what messages call it.
 
     Raises:
         RequestError: With every problem, each with its line and the nearest right name.
     """
-    path = locate(source)
+    path = locate(source) if text is None else Path(source)
     try:
-        text = path.read_text()
+        text = path.read_text() if text is None else text
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"recipe {path}: cannot be read: {error}") from None
     data, lines = reader.parse(text, str(path))

@@ -1,6 +1,7 @@
 """The supervised tasks: each warms models up (SFT), rewards them (GRPO), measures them, and has a classic pipeline."""
 
 import importlib
+import inspect
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ TASKS = {
     "sft": "chat:Chat",
 }
 
-__all__ = ["TASKS", "Example", "Role", "Task", "find", "make", "summary"]
+__all__ = ["TASKS", "Example", "Role", "Task", "described", "find", "make", "summary"]
 
 
 def find(name: str) -> type[Task]:
@@ -38,6 +39,22 @@ def find(name: str) -> type[Task]:
 def summary(name: str) -> str:
     """What a task is, in a line."""
     return (find(name).__doc__ or "").strip().split("\n")[0]
+
+
+def described(name: str) -> dict[str, Any]:
+    """A task whole: columns and their usual names, parameters with their defaults, what it is, where it stands."""
+    kind = find(name)
+    roles = {f"{role} (optional)" if usual.optional else role: list(usual.names) for role, usual in kind.roles.items()}
+    return {
+        "kind": "task",
+        "name": name,
+        "columns": roles,
+        "parameters": {key: field.default for key, field in kind.model_fields.items()},
+        "metric": kind.metric,
+        "reward": kind.reward[0] if kind.reward else None,
+        "doc": inspect.cleandoc(kind.__doc__ or ""),
+        "source": inspect.getsourcefile(kind),
+    }
 
 
 def make(entry: str | dict[str, Any]) -> Task:

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from rlkit.answers import said
 from rlkit.errors import RequestError
+from rlkit.reply import said
 from rlkit.tasks import spans
 from rlkit.tasks.sentences import sentences
 from rlkit.tasks.squad import f1, words

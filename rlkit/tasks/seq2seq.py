@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from rlkit.answers import said
 from rlkit.errors import RequestError
+from rlkit.reply import said
 from rlkit.tasks.task import Example, Task
 
 

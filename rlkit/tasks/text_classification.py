@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from rlkit.answers import said
+from rlkit.errors import RequestError
 from rlkit.labels import named, one_of
+from rlkit.reply import said
 from rlkit.tasks.task import Example, Role, Task
 
 
@@ -61,6 +62,8 @@ class TextClassification(Task):
     def config(self) -> dict[str, Any]:
         """The labels, and what kind of loss they ask for."""
         labels = self.labels or []
+        if len(labels) < 2 and not self.multi_label:
+            raise RequestError(f"task {self.name}: every row has the label {', '.join(labels)}: nothing to tell apart")
         kind = "multi_label_classification" if self.multi_label else "single_label_classification"
         return {
             "num_labels": len(labels),

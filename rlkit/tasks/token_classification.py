@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 from rlkit import entities
-from rlkit.answers import said
+from rlkit.reply import said
 from rlkit.tasks.task import Example, Role, Task
 
 

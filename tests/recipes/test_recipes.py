@@ -1,5 +1,6 @@
 """Every shipped recipe validates, and runs some steps on a small model and local data."""
 
+import inspect
 import json
 
 import pytest
@@ -25,6 +26,49 @@ def test_its_head_tells_purpose_hardware_and_command(name):
     assert yaml.safe_load(builtin()[name].read_text())["description"]
 
 
+TOKENS = ["Ada", "Lovelace", "saw", "Paris", "in", "the", "rain"]
+TAGS = ["B-PER", "I-PER", "O", "B-LOC", "O", "O", "O"]
+SENTENCE = " ".join(TOKENS)
+OF_TASK = {
+    "mrpc": ({"sentence1": SENTENCE, "sentence2": "It rained.", "label": "equivalent"}, "bert", "wordpiece"),
+    "conll2003": ({"tokens": TOKENS, "ner_tags": TAGS}, "bert", "wordpiece"),
+    "imdb-mlm": ({"text": f"{SENTENCE}. " * 30}, "distilbert", "wordpiece"),
+    "codeparrot": ({"content": f"{inspect.getsource(json)}plt.plot()"}, "gpt2", "byte-bpe"),
+    "kde4-en-fr": ({"translation": {"en": SENTENCE, "fr": "Ada a vu Paris."}}, "marian", "unigram"),
+    "cnn-dailymail": ({"article": f"{SENTENCE}. " * 5, "highlights": "Ada saw Paris."}, "t5", "unigram"),
+    "squad": (
+        {"question": "Who?", "context": SENTENCE, "answers": {"text": ["Ada Lovelace"], "answer_start": [0]}},
+        "bert",
+        "wordpiece",
+    ),
+}
+"""A row, and the shape and tokenizer of a small model, for each recipe of a task."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_TASK)
+def test_a_tasks_recipe_runs_two_steps_on_a_small_model(rlkit, tmp_path, name):
+    row, shape, algorithm = OF_TASK[name]
+    file = tmp_path / "rows.jsonl"
+    other = {**row, "label": "different"} if "label" in row else row
+    file.write_text((json.dumps(row) + "\n" + json.dumps(other) + "\n") * 12)
+    sizes = "hidden_size: 64, num_hidden_layers: 2, num_attention_heads: 2, max_position_embeddings: 512"
+    small = f"{{shape: {shape}, {sizes}, tokenizer: {{algorithm: {algorithm}, vocab_size: 320}}}}"
+    data = [f"data.path={file}", f"eval.data.path={file}", "data.split=train", "eval.data.split=train"]
+    model = ["model.path=null", f"model.from_scratch={small}", "training.max_steps=2"]
+    done = rlkit("train", name, *data, *model, "--run-dir", "run")
+    assert done.code == 0, done.err
+    (entry,) = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert entry["metrics"]["steps"] == 2
+
+
+def test_every_task_has_a_recipe():
+    from rlkit.tasks import TASKS
+
+    named = [yaml.safe_load(path.read_text()).get("task") for path in builtin().values()]
+    assert {task if isinstance(task, str) else next(iter(task)) for task in named if task} == {*TASKS} - {"sft"}
+
+
 def rows_for(recipe):
     data = recipe["data"]
     if "messages" in data:
@@ -33,7 +77,7 @@ def rows_for(recipe):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in RECIPES if name != "quickstart"])
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("quickstart", *OF_TASK)])
 def test_it_runs_two_steps_on_a_local_model(rlkit, tmp_path, tiny_model, name):
     recipe = yaml.safe_load(builtin()[name].read_text())
     file = tmp_path / "rows.jsonl"

@@ -66,7 +66,10 @@ def _points(rows: list[dict[str, Any]], key: str) -> list[tuple[int, float]]:
 
 
 def _loss(axis: Any, name: str, rows: list[dict[str, Any]]) -> None:
-    _curve(axis, _points(rows, "loss"), COLOURS[0])
+    _curve(axis, _points(rows, "loss"), COLOURS[0], "training")
+    if held_out := _points(rows, "eval_loss"):
+        axis.plot(*zip(*held_out, strict=True), color=COLOURS[1], linewidth=1.8, marker="o", ms=3, label="held out")
+        axis.legend(frameon=False, fontsize=8)
     axis.set_yscale("log")
     _style(axis, f"{name}: loss", "step")
 

@@ -183,12 +183,25 @@ def _absolute(section: Any) -> None:
         return
     for key, inner in section.items():
         if key in ("model", "data") and isinstance(inner, dict):
-            for field in ("path", "chat_template"):
-                path = inner.get(field)
-                if isinstance(path, str) and Path(path).expanduser().exists():
-                    inner[field] = str(Path(path).expanduser().resolve())
+            tokenizer = (inner.get("from_scratch") or {}).get("tokenizer") or {}
+            for held, field in (
+                (inner, "path"),
+                (inner, "chat_template"),
+                (tokenizer, "from"),
+                (tokenizer, "chat_template"),
+            ):
+                path = held.get(field)
+                if isinstance(path, str) and _is_there(path):
+                    held[field] = str(Path(path).expanduser().resolve())
         elif key in ("stages", "eval", "sft", "grpo", "task"):
             _absolute(inner)
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except OSError:  # too long for a name: a template itself
+        return False
 
 
 def _differences(was: Any, now: Any, path: str = "") -> set[str]:

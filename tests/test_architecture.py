@@ -9,7 +9,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "rlkit"
 LAYERS = [
-    {"errors", "names", "completion", "groups", "intervals", "tables", "templates", "progress", "hub", "cache"},
+    {
+        "errors",
+        "names",
+        "completion",
+        "groups",
+        "intervals",
+        "tables",
+        "templates",
+        "progress",
+        "hub",
+        "cache",
+        "heads",
+    },
     {"signature", "answers", "worker", "workers", "sandbox", "judge"},
     {"values", "overlap", "reply"},
     {"isolation"},

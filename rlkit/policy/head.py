@@ -5,18 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.errors import RequestError
+from rlkit.heads import HEADS
 from rlkit.policy import location
 from rlkit.recipe.model import ModelSection
-
-AUTO = {
-    "causal-lm": ("AutoModelForCausalLM", ("ForCausalLM", "LMHeadModel")),
-    "masked-lm": ("AutoModelForMaskedLM", ("ForMaskedLM",)),
-    "text-classification": ("AutoModelForSequenceClassification", ("ForSequenceClassification",)),
-    "token-classification": ("AutoModelForTokenClassification", ("ForTokenClassification",)),
-    "question-answering": ("AutoModelForQuestionAnswering", ("ForQuestionAnswering",)),
-    "seq2seq": ("AutoModelForSeq2SeqLM", ("ForConditionalGeneration", "MTModel")),
-}
-"""Kind of head -> transformers' class that loads it, and how the classes of such models end."""
 
 
 def load(section: ModelSection, kind: str, config: dict[str, Any]) -> Any:
@@ -24,7 +15,7 @@ def load(section: ModelSection, kind: str, config: dict[str, Any]) -> Any:
 
     Args:
         section: `model:` with a path.
-        kind: Of AUTO.
+        kind: One of `rlkit.heads`.
         config: Fields of its configuration, such as the labels.
 
     Raises:
@@ -41,11 +32,11 @@ def load(section: ModelSection, kind: str, config: dict[str, Any]) -> Any:
     if section.attn_implementation:
         settings["attn_implementation"] = section.attn_implementation
     try:
-        model = getattr(transformers, AUTO[kind][0]).from_pretrained(
+        model = getattr(transformers, HEADS[kind].auto).from_pretrained(
             path, **settings, **config, **({"ignore_mismatched_sizes": True} if "num_labels" in config else {})
         )
     except (OSError, ValueError) as error:
-        raise RequestError(f"model {path}: it takes no head for {kind}: {str(error).splitlines()[0]}") from error
+        raise RequestError(f"model {path}: it makes no {HEADS[kind].called}: {str(error).splitlines()[0]}") from error
     if model.config.pad_token_id is None:  # decoders find the last token by it
         model.config.pad_token_id = model.config.eos_token_id
     return model.to("cuda") if torch.cuda.is_available() else model
@@ -62,7 +53,7 @@ def holds(path: str, kind: str, revision: str | None = None) -> bool:
             return False
         file = Path(cached)
     classes = json.loads(file.read_text()).get("architectures") or []
-    return any(each.endswith(AUTO[kind][1]) for each in classes)
+    return any(each.endswith(HEADS[kind].endings) for each in classes)
 
 
 def _dtype(section: ModelSection) -> Any:

@@ -6,11 +6,7 @@ from typing import Any
 from rlkit.errors import RequestError
 from rlkit.policy import location
 from rlkit.recipe.model import ModelSection
-
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
+from rlkit.templates import CHATML
 
 
 def load_tokenizer(section: ModelSection) -> Any:

@@ -38,7 +38,7 @@ class DataSection(Section):
     """A dataset, and which of its columns say what."""
 
     path: str | None = None
-    """Hub id, local file or folder (jsonl, json, csv, parquet, arrow), or a Python generator: module:function."""
+    """Hub id, file or folder (jsonl, json, csv, tsv, parquet, arrow, txt, conll), or generator (module:function)."""
     name: str | None = None
     """Configuration of a hub dataset."""
     split: str = "train"

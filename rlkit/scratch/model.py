@@ -4,20 +4,12 @@ import inspect
 from typing import Any
 
 from rlkit.errors import RequestError
+from rlkit.heads import HEADS
 from rlkit.names import unknown
 from rlkit.recipe.scratch import FromScratchSection
 from rlkit.scratch.sizes import fields, sizes
 
 KEY = "model.from_scratch"
-KINDS = {
-    "causal-lm": ("AutoModelForCausalLM", "causal language model"),
-    "masked-lm": ("AutoModelForMaskedLM", "masked language model"),
-    "text-classification": ("AutoModelForSequenceClassification", "text classifier"),
-    "token-classification": ("AutoModelForTokenClassification", "token classifier"),
-    "question-answering": ("AutoModelForQuestionAnswering", "extractive question answerer"),
-    "seq2seq": ("AutoModelForSeq2SeqLM", "sequence-to-sequence model"),
-}
-"""Heads: transformers' class, and what messages call it."""
 STARTS_WITH_END = {
     "bart", "bigbird_pegasus", "fsmt", "led", "m2m_100", "mbart", "mvp", "nllb-moe", "plbart"
 }  # fmt: skip
@@ -34,7 +26,7 @@ def make_model(section: FromScratchSection, tokenizer: Any, seed: int, kind: str
         section: Shape and sizes.
         tokenizer: What the model will read.
         seed: Of the weights.
-        kind: The head, one of KINDS.
+        kind: The head, one of `rlkit.heads`.
         **config: Fields of the configuration that the data decide, such as num_labels, id2label and problem_type.
 
     Raises:
@@ -43,9 +35,9 @@ def make_model(section: FromScratchSection, tokenizer: Any, seed: int, kind: str
     """
     import transformers
 
-    if kind not in KINDS:
-        raise RequestError(unknown("kind of model", kind, KINDS))
-    auto, called = KINDS[kind]
+    if kind not in HEADS:
+        raise RequestError(unknown("kind of model", kind, HEADS))
+    auto, called, _ = HEADS[kind]
     refused = f"{KEY}.shape {section.shape!r} makes no {called}"
     if section.shape not in transformers.CONFIG_MAPPING:
         raise RequestError(f"{refused}: {unknown('shape', section.shape, transformers.CONFIG_MAPPING.keys())}")

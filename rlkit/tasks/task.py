@@ -33,7 +33,7 @@ class Task(BaseModel):
     name: ClassVar[str]
     """As a recipe names it."""
     head: ClassVar[str]
-    """The kind of model of its classic pipeline, as `rlkit.scratch.make_model` calls it."""
+    """The kind of model of its classic pipeline, one of `rlkit.heads`."""
     metric: ClassVar[str]
     """The figure of `measure` that says which model is best."""
     falls: ClassVar[bool] = False

@@ -27,6 +27,19 @@ def test_grpo_trains_on_the_gpu_in_the_dtype_that_it_computes_best(rlkit, recipe
     assert entry["metrics"]["steps"] == 2
 
 
+@pytest.mark.parametrize("fast", [False, True], ids=["its own generation", "fast inference"])
+def test_unsloth_trains_and_generates(rlkit, recipe_file, tiny_model, tmp_path, fast):
+    pytest.importorskip("unsloth")
+    if fast:
+        pytest.importorskip("vllm")
+    model = {"path": str(tiny_model), "backend": "unsloth", "fast_inference": fast, "dtype": "bfloat16"}
+    done = rlkit("train", recipe_file(model=model, lora={"r": 8}), "generation.check_sync=true", "--run-dir", "run")
+    assert done.code == 0, done.err
+    assert ("model.fast_inference started it" in done.err) == fast
+    (entry,) = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert entry["metrics"]["steps"] == 2
+
+
 def test_the_quickstart_reaches_its_bar_on_a_gpu_too(rlkit, tmp_path):
     done = rlkit("train", "quickstart", "--run-dir", "run", timeout=580)
     assert done.code == 0, done.err

@@ -6,6 +6,7 @@
 # make bench       the quickstart over five seeds, held to its bar (some ten minutes)
 # make bench-rewards  agreement of the rewards with labelled answers, beside TRL's (needs the data that ../shared has)
 # make bench-grpo  a GRPO step and its parts beside TRL's (some half an hour)
+# make bench-tasks the tasks' classic pipelines beside their baselines (needs that data too; some half an hour)
 # make resolve     do the nine packages that rlkit stands on still resolve together?
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ LLAMA := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' rlkit/export/gguf/llama_cpp
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rlkit/wheels
 LLAMA_ARGS := -DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 
-.PHONY: setup gguf quickstart check test test-fast test-oldest bench bench-rewards bench-grpo resolve lock clean
+.PHONY: setup gguf quickstart check test test-fast test-oldest bench bench-rewards bench-grpo bench-tasks resolve lock clean
 
 setup: .venv/.installed
 
@@ -68,6 +69,9 @@ bench-grpo: setup
 	$(BIN)/python benchmarks/rollout.py --engine transformers
 	$(BIN)/python benchmarks/grpo_step.py --engine transformers
 	$(BIN)/python benchmarks/grpo_step.py --engine transformers --memory
+
+bench-tasks: setup
+	$(BIN)/python benchmarks/tasks.py
 
 resolve: setup
 	$(BIN)/python locks/lock.py resolve

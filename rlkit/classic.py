@@ -43,7 +43,7 @@ def train(plan: Plan, stage: Stage, run: RunDirectory, config: Any, progress: Pr
     (run.folder(stage) / "training_args.bin").unlink(missing_ok=True)  # a pickle
     found = trainer.measured()
     metrics, samples = supervised.sampled(task, found)
-    run.write_result(stage, {"stage": stage.kind, "name": stage.name, "metrics": metrics}, samples)
+    run.write_result(stage, metrics, samples)
     named, trivial = trainer.baseline(training.dataset)
     baseline = task.measure(trivial, found.rows)[task.metric]
     progress.say(f"  without a model ({named}): {task.metric} {baseline:.3g}")

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from rlkit import data
 from rlkit.engines import Sampling, choose
-from rlkit.measurement import Measurement, check, figures, judged
+from rlkit.measurement import Measurement, check, figures, judged, rounded
 from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
 from rlkit.scoring import RewardStack, Scores
@@ -43,8 +43,7 @@ def of_task(measured: Measurement, task: Task, dataset: Any) -> Measurement:
     examples = [dataset[sample["group"]] for sample in measured.samples]
     found, read = of_text(task, [sample["completion"] for sample in measured.samples], examples)
     samples = [{**sample, "prediction": each} for sample, each in zip(measured.samples, read, strict=True)]
-    metrics = {name: round(value, 6) if isinstance(value, float) else value for name, value in found.items()}
-    return Measurement({**measured.metrics, **metrics, "n": len(dataset)}, samples)
+    return Measurement({**measured.metrics, **rounded(found), "n": len(dataset)}, samples)
 
 
 def draw(

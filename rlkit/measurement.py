@@ -145,7 +145,7 @@ def figures(
         metrics["unreadable"] = sum(not sample["readable"] for sample in samples) / len(samples)
     if by is not None:
         metrics["by"] = {by: _by(samples, [str(value) for value in categories])}
-    return _rounded(metrics)
+    return rounded(metrics)
 
 
 def _by(samples: Sequence[dict[str, Any]], categories: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -232,7 +232,8 @@ def _choices(n: int, k: int) -> list[tuple[int, ...]]:
     return [tuple(sorted(rng.sample(range(n), k))) for _ in range(SUBSETS)]
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """A figure, or a table of them, to six decimals."""
     if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
+        return {key: rounded(inner) for key, inner in value.items()}
     return round(value, 6) if isinstance(value, float) else value

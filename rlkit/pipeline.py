@@ -180,8 +180,7 @@ def _run_stage(
     if not run.is_main:
         return {}
     measured = _measure(plan, stage, loaded, stack, progress)
-    result = {"stage": stage.kind, "name": stage.name, "metrics": measured.metrics}
-    run.write_result(stage, result, measured.samples)
+    run.write_result(stage, measured.metrics, measured.samples)
     return measured.metrics
 
 
@@ -190,7 +189,7 @@ def _measure_classic(plan: Plan, stage: Stage, run: RunDirectory, progress: Prog
         return {}
     section = stage.model or plan.recipe.model.at(str(run.model()))
     metrics, samples = classic.measure(plan, stage, section, progress)
-    run.write_result(stage, {"stage": stage.kind, "name": stage.name, "metrics": metrics}, samples)
+    run.write_result(stage, metrics, samples)
     return metrics
 
 

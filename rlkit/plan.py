@@ -10,6 +10,7 @@ from rlkit.data import Prepared
 from rlkit.errors import RequestError
 from rlkit.recipe import checks, optimizer
 from rlkit.recipe.batch import generation_batch
+from rlkit.recipe.data import DataSection
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.recipe import Recipe, Stage
 from rlkit.tasks import Task
@@ -62,10 +63,7 @@ class Plan:
 
         _can_run(stage, (stage.model or self.recipe.model).load_in_4bit)
         section = stage.data
-        source = section.model_dump_json(include={"path", "name", "split", "revision", "args"})
-        if source not in loaded:
-            loaded[source] = sources.load(section, self.recipe._folder)
-        rows = loaded[source]
+        rows = self._read(section, loaded)
         classic = stage.kind == "task" or self.classic(stage)
         if stage.task:
             found = data.examples(rows, section, stage.task)
@@ -139,10 +137,14 @@ class Plan:
             self.rows[stage.index] = Prepared(parts["train"], rows.left_out)
             self.held_out[stage.index] = Prepared(parts["test"])
             return
-        source = stage.held_out.model_dump_json(include={"path", "name", "split", "revision", "args"})
+        self.held_out[stage.index] = data.examples(self._read(stage.held_out, loaded), stage.held_out, task)
+
+    def _read(self, section: DataSection, loaded: dict[str, Any]) -> Any:
+        """The rows of a section, read once however many stages take them."""
+        source = section.model_dump_json(include={"path", "name", "split", "revision", "args"})
         if source not in loaded:
-            loaded[source] = sources.load(stage.held_out, self.recipe._folder)
-        self.held_out[stage.index] = data.examples(loaded[source], stage.held_out, task)
+            loaded[source] = sources.load(section, self.recipe._folder)
+        return loaded[source]
 
     def _rehearse_inherited(self, stage: Stage, tokenizer: Any) -> None:
         """See that a new adapter fits the model that earlier stages will have trained."""

@@ -133,9 +133,10 @@ class RunDirectory:
         with (folder / name).open("a" if more else "w") as file:
             file.write("".join(json.dumps(row, default=str) + "\n" for row in rows))
 
-    def write_result(self, stage: Stage, result: dict[str, Any], samples: list[dict[str, Any]]) -> None:
-        """Write what an eval stage measured, and every sample that it looked at."""
+    def write_result(self, stage: Stage, metrics: dict[str, Any], samples: list[dict[str, Any]]) -> None:
+        """Write what a stage measured, and every sample that it looked at."""
         if self.is_main:
+            result = {"stage": stage.kind, "name": stage.name, "metrics": metrics}
             self.folder(stage).mkdir(exist_ok=True)
             self._write(f"{stage.folder}/samples.jsonl", "".join(json.dumps(s, default=str) + "\n" for s in samples))
             self._write(f"{stage.folder}/result.json", json.dumps(result, indent=2) + "\n")

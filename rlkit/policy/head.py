@@ -1,7 +1,5 @@
 """Models with the head of a task's classic pipeline."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from rlkit.errors import RequestError
@@ -44,15 +42,7 @@ def load(section: ModelSection, kind: str, config: dict[str, Any]) -> Any:
 
 def holds(path: str, kind: str, revision: str | None = None) -> bool:
     """Whether a path holds a model with such a head; asks its configuration alone."""
-    file = Path(path).expanduser() / "config.json"
-    if not file.is_file():
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(path, "config.json", revision=revision)
-        if not isinstance(cached, str):
-            return False
-        file = Path(cached)
-    classes = json.loads(file.read_text()).get("architectures") or []
+    classes = (location.described(path, "config.json", revision) or {}).get("architectures") or []
     return any(each.endswith(HEADS[kind].endings) for each in classes)
 
 

@@ -47,11 +47,16 @@ def exists(path: str, revision: str | None = None) -> None:
 
 def adapter_config(path: str) -> dict[str, Any] | None:
     """What PEFT wrote of the adapter at a path; None where there is none."""
-    file = Path(path).expanduser() / "adapter_config.json"
+    return described(path, "adapter_config.json")
+
+
+def described(path: str, name: str, revision: str | None = None) -> dict[str, Any] | None:
+    """A JSON file of a model, in its folder or as `exists` fetched it from the hub; None where there is none."""
+    file = Path(path).expanduser() / name
     if not Path(path).expanduser().is_dir():
         from huggingface_hub import try_to_load_from_cache
 
-        cached = try_to_load_from_cache(path, "adapter_config.json")
+        cached = try_to_load_from_cache(path, name, revision=revision)
         if not isinstance(cached, str):
             return None
         file = Path(cached)

@@ -7,9 +7,8 @@ from rlkit.errors import RequestError
 from rlkit.heads import HEADS
 from rlkit.names import unknown
 from rlkit.recipe.scratch import FromScratchSection
-from rlkit.scratch.sizes import fields, sizes
+from rlkit.scratch.sizes import KEY, fields, sizes
 
-KEY = "model.from_scratch"
 STARTS_WITH_END = {
     "bart", "bigbird_pegasus", "fsmt", "led", "m2m_100", "mbart", "mvp", "nllb-moe", "plbart"
 }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import EarlyStoppingCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
+from rlkit.measurement import rounded
 from rlkit.recipe.recipe import Stage
 from rlkit.tasks import Example, Task
 from rlkit.tasks.figures import figures
@@ -165,8 +166,6 @@ def evaluate(
         batch_size: Examples at a time.
         folder: One that the Trainer may know of; nothing is written.
     """
-    import torch
-
     args = Seq2SeqTrainingArguments(
         output_dir=folder,
         per_device_eval_batch_size=batch_size,
@@ -196,4 +195,4 @@ def sampled(task: Task, found: Measured) -> tuple[dict[str, Any], list[dict[str,
     """The figures with their interval, and each row with what was predicted."""
     metrics = figures(task, found.predictions, found.rows)
     samples = [{**row, "prediction": made} for row, made in zip(found.rows, found.predictions, strict=True)]
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in metrics.items()}, samples
+    return rounded(metrics), samples

@@ -61,7 +61,7 @@ def make_run(tmp_path):
                 prompt = [{"role": "system", "content": "Add."}, {"role": "user", "content": "3 + 4 = ?"}]
                 given = texts or ["<answer>\n7\n</answer>", "second", "third"]
                 rows = [{"prompt": prompt, "answer": "7", "completion": text, "reward": 2.0} for text in given]
-                run.write_result(stage, {"metrics": figures}, rows)
+                run.write_result(stage, figures, rows)
                 run.finish(stage, 3.0, figures)
                 continue
             run.folder(stage).mkdir()

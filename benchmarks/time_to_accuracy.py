@@ -18,7 +18,7 @@ import torch
 from transformers import TrainerCallback
 from trl import GRPOTrainer
 
-from rlkit import evaluation, pipeline, policy
+from rlkit import evaluation, measuring, pipeline, policy
 from rlkit.plan import Plan
 from rlkit.progress import Progress
 from rlkit.recipe.load import load
@@ -79,7 +79,7 @@ def run(side: str, warm: Path, seed: int, asked: argparse.Namespace) -> float:
     recipe = load("quickstart", asked.set)
     plan = Plan.make(recipe)
     if side == "ours":
-        pipeline.settle(recipe)  # as `rlkit train` does before its stages
+        measuring.settle(recipe)  # as `rlkit train` does before its stages
     elif asked.their_threads:
         torch.set_num_threads(asked.their_threads)
     train, held_out = plan.stages[-2], plan.stages[-1]

@@ -22,7 +22,7 @@ def draw(run: RunDirectory) -> None:
 
     summary = run.summary()
     trained = list(dict.fromkeys(row["stage"] for row in run.metrics()))
-    measured = [entry for entry in summary if entry["stage"] == "eval"]
+    measured = [entry for entry in summary if entry["stage"] == "eval" and "harness" not in entry["metrics"]]
     timed = [name for name in trained if any("time/other" in row for row in run.metrics(name))]
     panels = len(trained) + len(timed) + bool(measured)
     if not panels:
@@ -32,7 +32,9 @@ def draw(run: RunDirectory) -> None:
     for name in trained:
         rows = run.metrics(name)
         shown = _rewards if any("reward" in row for row in rows) else _loss
-        shown(next(left), name, rows)
+        axis = next(left)
+        shown(axis, name, rows)
+        _selected(axis, rows, next((entry["metrics"] for entry in summary if entry["name"] == name), {}))
         if name in timed:
             _times(next(left), name, rows)
     if measured:
@@ -84,6 +86,18 @@ def _rewards(axis: Any, name: str, rows: list[dict[str, Any]]) -> None:
             _curve(axis, points, colour, key.split("/")[1])
     _style(axis, f"{name}: mean of each reward", "step")
     axis.legend(fontsize=8, frameon=False, labelcolor=INK)
+
+
+def _selected(axis: Any, rows: list[dict[str, Any]], metrics: dict[str, Any]) -> None:
+    """The figure that the checkpoint was selected by, with a line at the step that was."""
+    names = [key.removeprefix("selected_") for key in metrics if key.startswith("selected_") and key != "selected_step"]
+    points = _points(rows, f"eval_{names[0]}") if names else []
+    if points:
+        axis.plot(*zip(*points, strict=True), color=INK, linewidth=1.4, marker="o", ms=3, label=f"{names[0]}, held out")
+        axis.axvline(
+            metrics["selected_step"], color=SOFT, linewidth=1, linestyle=":", label="the checkpoint that is left"
+        )
+        axis.legend(fontsize=8, frameon=False, labelcolor=INK)
 
 
 def _times(axis: Any, name: str, rows: list[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rlkit import data
-from rlkit.engines import Sampling, choose
+from rlkit.engines import Engine, Sampling, choose
 from rlkit.measurement import Measurement, check, figures, judged, rounded
 from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
@@ -56,6 +56,7 @@ def draw(
     temperature: float,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
+    engine: Engine | None = None,
 ) -> Drawn:
     """Complete every prompt `n` times and score the completions.
 
@@ -68,15 +69,17 @@ def draw(
         temperature: 0 is greedy.
         seed: Of the sampling.
         progress: Hears how many completions there are.
+        engine: One that has the policy's weights and is left open; else the section's is started for this.
     """
-    generation = stage.generation
-    engine, _why = choose(generation, policy, stage.eval.batch_size)
+    generation, lent = stage.generation, engine
+    engine = lent or choose(generation, policy, stage.eval.batch_size)[0]
     ids = [data.render(policy.tokenizer, prompt) for prompt in dataset["prompt"]]
     sampling = Sampling(**{**generation.drawn(), "temperature": temperature}, n=n, seed=seed)
     try:
         generated = engine.generate(ids, sampling, progress).completion_ids
     finally:
-        engine.close()
+        if lent is None:
+            engine.close()
     texts = policy.tokenizer.batch_decode(generated, skip_special_tokens=True)
     rows = [row for row in dataset for _ in range(n)]
     chat = not isinstance(rows[0]["prompt"], str)
@@ -98,6 +101,7 @@ def measure(
     stage: Stage,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
+    engine: Engine | None = None,
 ) -> Measurement:
     """Complete every prompt and score the completions.
 
@@ -108,6 +112,7 @@ def measure(
         stage: Its `eval` and `generation` sections say how many samples, and how they are drawn.
         seed: Of the sampling.
         progress: Hears how many completions there are.
+        engine: As `draw` takes it.
 
     Raises:
         RequestError: As `rlkit.measurement.check` does.
@@ -115,7 +120,8 @@ def measure(
     wanted, per_prompt = stage.eval, stage.eval.samples
     check(stage, dataset.column_names)
     temperature = wanted.temperature or (stage.generation.temperature if per_prompt > 1 else 0.0)
-    drawn = draw(policy, dataset, stack, stage, n=per_prompt, temperature=temperature, seed=seed, progress=progress)
+    how: dict[str, Any] = {"temperature": temperature, "seed": seed, "progress": progress, "engine": engine}
+    drawn = draw(policy, dataset, stack, stage, n=per_prompt, **how)
     totals = stack.total(drawn.scores, prompts=[row["prompt"] for row in drawn.rows])
     verdicts = judged(drawn.texts, drawn.scores, totals, stack, wanted.accuracy)
     samples = [

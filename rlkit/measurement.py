@@ -13,7 +13,8 @@ from rlkit.errors import RequestError
 from rlkit.function import Reward
 from rlkit.intervals import bootstrap, interval, pass_at_k
 from rlkit.recipe.recipe import Stage
-from rlkit.scoring import RewardStack, Scores
+from rlkit.scoring import CORRECT, RewardStack, Scores
+from rlkit.weighting import Term
 
 SUBSETS = 200
 """Choices of k among a prompt's samples that maj@k is averaged over, where there are more."""
@@ -48,6 +49,20 @@ def check(stage: Stage, columns: Sequence[str]) -> None:
     if wanted.by is not None and wanted.by not in columns:
         said = names.unknown("column", wanted.by, columns)
         raise RequestError(f"stage {stage.name!r}: eval.by: {said}")
+
+
+def offered(stage: Stage, terms: Sequence[Term]) -> set[str]:
+    """The figures that an eval stage with these rewards comes to, but for those of its task."""
+    rewards = {term.reward.name for term in terms}
+    found = {*rewards, "reward", "clipped", "mean_length"} | ({"unreadable"} if any(map(_reads, _of(terms))) else set())
+    if stage.eval.accuracy or rewards & {*CORRECT}:
+        ks = stage.eval.k or ([1, stage.eval.samples] if stage.eval.samples > 1 else [])
+        found |= {"accuracy", *(f"pass@{k}" for k in ks), *(f"maj@{k}" for k in ks if k > 1)}
+    return found
+
+
+def _of(terms: Sequence[Term]) -> list[Reward]:
+    return [term.reward for term in terms]
 
 
 def judge(stack: RewardStack, accuracy: str | None = None) -> Reward | None:

@@ -4,25 +4,24 @@ import gc
 import importlib.util
 import shutil
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlkit import classic, data, measurement, policy, scratch
-from rlkit.errors import RequestError
+from rlkit import classic, data, measurement, measuring, policy
 from rlkit.export import merged
 from rlkit.export.hub.checkpoints import Pusher
 from rlkit.plan import Plan
 from rlkit.policy import Policy
-from rlkit.progress import Progress, duration, hush
+from rlkit.progress import Progress, duration
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.recipe import Recipe, Stage
-from rlkit.runs import RunDirectory, is_run
+from rlkit.runs import RunDirectory
 from rlkit.scoring import RewardStack
 
 if TYPE_CHECKING:
-    from rlkit.evaluation import Measurement
+    from rlkit.measurement import Measurement
     from rlkit.training.callback import RunCallback
+    from rlkit.training.selection import Selection
 
 
 def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progress | None = None) -> RunDirectory:
@@ -47,7 +46,7 @@ def train(recipe: Recipe, run_dir: Path, resume: bool = False, progress: Progres
     for stage in plan.stages:
         if stage.kind == "eval" and stage.index in plan.rows:
             measurement.check(stage, plan.rows[stage.index].dataset.column_names)
-    settle(recipe)
+    measuring.settle(recipe)
     configs = configurations(plan, RunDirectory(run_dir))
     for leak in plan.measured_on_training_rows() if RunDirectory(run_dir).is_main else ():
         progress.say(f"warning: {leak.warning()}")
@@ -101,50 +100,6 @@ def configurations(plan: Plan, run: RunDirectory) -> dict[int, Any]:
     return made
 
 
-def evaluate(recipe: Recipe, model: str, samples: int | None = None, progress: Progress | None = None) -> "Measurement":
-    """Measure a model on a recipe's held-out data.
-
-    Args:
-        recipe: Its last eval stage is run, or what its `data:` and `eval:` come to.
-        model: A folder, a hub id, or a run directory (its last model).
-        samples: Completions a prompt instead of the recipe's.
-        progress: Where lines for a person go.
-
-    Raises:
-        RequestError: The model, the data or a column does not exist.
-    """
-    return evaluate_planned(plan_evaluation(recipe, model, samples), progress)
-
-
-def plan_evaluation(recipe: Recipe, model: str, samples: int | None = None, by: str | None = None) -> Plan:
-    """What `evaluate` will run, found to work; `by`: a column to tell the figures apart by, instead of the recipe's."""
-    stage = recipe.evaluation()
-    if not stage.rewards and not stage.task:
-        raise RequestError(f"recipe {recipe._name} has no rewards to measure by; add rewards: [...], or a task")
-    changed = {**({"samples": samples, "k": None} if samples else {}), **({"by": by} if by else {})}
-    stage.eval = stage.eval.model_copy(update=changed)
-    path = str(RunDirectory(Path(model)).model()) if is_run(Path(model)) else model
-    stage.model = recipe.model.model_copy(update={"path": path, "from_scratch": None, "revision": None})
-    stage.lora = None
-    plan = Plan.make(recipe, [stage])
-    measurement.check(stage, plan.rows[stage.index].dataset.column_names)
-    return plan
-
-
-def evaluate_planned(plan: Plan, progress: Progress | None = None) -> "Measurement":
-    """Measure as `plan_evaluation` has planned it."""
-    progress, (stage,) = progress or Progress(quiet=True), plan.stages
-    settle(plan.recipe)
-    section = stage.model or plan.recipe.model
-    if plan.classic(stage):
-        return measurement.Measurement(*classic.measure(plan, stage, section, progress))
-    loaded = policy.load(section, train=False)
-    for note in loaded.notes:
-        progress.say(note)
-    progress.say(f"data: {plan.rows[stage.index]}")
-    return _measure(plan, stage, loaded, reward_stack(plan, stage, loaded, progress), progress)
-
-
 def outcome(metrics: dict[str, Any]) -> list[str]:
     """The figures of a stage in words, each with its interval where it has one."""
     parts = []
@@ -163,62 +118,43 @@ def _run_stage(
 ) -> dict[str, Any]:
     if stage.kind == "task":
         return classic.train(plan, stage, run, config, progress)
-    if plan.classic(stage):
-        return _measure_classic(plan, stage, run, progress)
-    loaded = _load(plan, stage, run, bool(config and config.gradient_checkpointing))
+    section = stage.model or plan.recipe.model.at(str(run.model()))
+    if stage.kind == "eval":
+        if not run.is_main:
+            return {}
+        measured = measuring.measure(plan, stage, section, progress)
+        run.write_result(stage, measured.metrics, measured.samples)
+        return measured.metrics
+    section = _without_adapter(section, stage, run)
+    loaded = measuring.load(plan, stage, section, bool(config and config.gradient_checkpointing))
     if loaded.checkpoints:
         config.gradient_checkpointing = False  # the trainer would put its own in place of it
     for note in loaded.notes:
         progress.say(f"  {note}")
     progress.say(f"  data: {plan.rows[stage.index]}")
-    stack = reward_stack(plan, stage, loaded, progress)
-    if stage.kind != "eval":
-        from rlkit.training.callback import RunCallback
+    stack = measuring.reward_stack(plan, stage, loaded, progress)
+    from rlkit.training.callback import RunCallback
 
-        callback = RunCallback(run, stage, progress, stack.names, pusher.saved if pusher else None)
-        return _train(stage, run, config, loaded, plan.rows[stage.index], stack, callback)
-    if not run.is_main:
-        return {}
-    measured = _measure(plan, stage, loaded, stack, progress)
-    run.write_result(stage, measured.metrics, measured.samples)
-    return measured.metrics
+    callback = RunCallback(run, stage, progress, stack.names, pusher.saved if pusher else None)
+    selection = _selection(plan, stage, run, loaded, progress)
+    return _train(stage, run, config, loaded, plan.rows[stage.index], stack, callback, selection)
 
 
-def _measure_classic(plan: Plan, stage: Stage, run: RunDirectory, progress: Progress) -> dict[str, Any]:
-    if not run.is_main:
-        return {}
-    section = stage.model or plan.recipe.model.at(str(run.model()))
-    metrics, samples = classic.measure(plan, stage, section, progress)
-    run.write_result(stage, metrics, samples)
-    return metrics
+def _selection(plan: Plan, stage: Stage, run: RunDirectory, loaded: Policy, progress: Progress) -> "Selection | None":
+    """What measures the checkpoints of a training stage, where it leaves the best one."""
+    if stage.select is None or stage.measure is None:
+        return None
+    from rlkit.training.selection import Selection
 
+    (prepared, terms), measure = plan.selections[stage.index], stage.measure
+    prefill = data.prefill(measure.data, loaded.tokenizer)
+    stack = RewardStack(terms, plan.recipe.max_error_rate, prefill, plan.recipe.reward_processes)
 
-def reward_stack(plan: Plan, stage: Stage, loaded: Policy, progress: Progress) -> RewardStack:
-    """The rewards of a stage, which see what the chat template writes of each completion."""
-    prefill = data.prefill(stage.data, loaded.tokenizer) if stage.kind != "sft" else ""
-    if prefill:
-        progress.say(f"  the chat template opens {prefill.strip()} itself; rewards see it as part of the completion")
-    recipe = plan.recipe
-    return RewardStack(plan.rewards[stage.index], recipe.max_error_rate, prefill, recipe.reward_processes)
+    def measured(engine: Any) -> "Measurement":
+        return measuring.of_rows(plan, measure, loaded, prepared.dataset, stack, engine=engine)
 
-
-def _load(plan: Plan, stage: Stage, run: RunDirectory, checkpointing: bool) -> Policy:
-    """The policy that a stage starts from: its own model, a new one, or what the stage before left."""
-    from transformers import set_seed
-
-    set_seed(plan.recipe.seed)  # new adapters and new embeddings are drawn when they are loaded
-    section, train_it = stage.model, stage.kind != "eval"
-    if section is not None and section.from_scratch:
-        tokenizer = plan.tokenizers[stage.index]
-        model = scratch.make_model(section.from_scratch, tokenizer, plan.recipe.seed)
-        size = sum(p.numel() for p in model.parameters())
-        note = (
-            f"from scratch: {section.from_scratch.shape} of {size:,} parameters, tokenizer of {len(tokenizer)} tokens"
-        )
-        return Policy(model, tokenizer, [note])
-    if section is None:
-        section = plan.recipe.model.at(str(run.model()))
-    return policy.load(_without_adapter(section, stage, run), stage.lora, train_it, checkpointing)
+    progress.say(f"  the checkpoint with the best {stage.select.metric} is left; measured on {prepared}")
+    return Selection(stage.select, measured, run, stage.name, progress)
 
 
 def _without_adapter(section: ModelSection, stage: Stage, run: RunDirectory) -> ModelSection:
@@ -239,15 +175,6 @@ def _without_adapter(section: ModelSection, stage: Stage, run: RunDirectory) -> 
     return section.at(str(folder))
 
 
-def _measure(plan: Plan, stage: Stage, loaded: Policy, stack: RewardStack, progress: Progress) -> "Measurement":
-    from rlkit import evaluation
-
-    rows = plan.rows[stage.index].dataset
-    done = progress.count(stage.name, len(rows) * stage.eval.samples)
-    measured = evaluation.measure(loaded, rows, stack, stage, plan.recipe.seed, done)
-    return evaluation.of_task(measured, plan.tasks[stage.index], rows) if stage.task else measured
-
-
 def _train(
     stage: Stage,
     run: RunDirectory,
@@ -256,6 +183,7 @@ def _train(
     prepared: Any,
     stack: RewardStack,
     callback: "RunCallback",
+    selection: "Selection | None" = None,
 ) -> dict[str, Any]:
     from rlkit.training import clock
     from rlkit.training.callback import last_checkpoint, step_of
@@ -267,11 +195,11 @@ def _train(
     if stage.kind == "sft":
         from rlkit.training import sft
 
-        trainer = sft.train(loaded, prepared.dataset, config, callback, checkpoint)
+        trainer = sft.train(loaded, prepared.dataset, config, callback, checkpoint, selection)
     else:
         from rlkit.training import grpo
 
-        trainer = grpo.train(loaded, prepared.dataset, config, stack, run, callback, checkpoint)
+        trainer = grpo.train(loaded, prepared.dataset, config, stack, run, callback, checkpoint, selection)
     stack.check()
     trainer.save_model(str(run.folder(stage)))
     for name in ("training_args.bin", "README.md"):  # a pickle, and a card with nothing in it but a local path
@@ -279,6 +207,8 @@ def _train(
     metrics = {"steps": trainer.state.global_step}
     last = {k: v for k, v in callback.last.items() if k in ("loss", "reward", "mean_token_accuracy")}
     metrics |= last
+    if selection and run.is_main:
+        metrics |= selection.outcome(trainer.state)
     if stage.kind == "grpo":
         metrics |= {**clock.costs(run.metrics(stage.name)), **trainer.pool.figures()}
     if any(stack.errors.values()):
@@ -286,23 +216,6 @@ def _train(
     if any(stack.timeouts.values()):
         metrics["reward_timeouts"] = {name: count for name, count in stack.timeouts.items() if count}
     return metrics
-
-
-def settle(recipe: Recipe) -> None:
-    """Threads as the recipe says, no bars of the libraries, and less to collect.
-
-    What the libraries made when they were imported stays as long as the process: each full collection (a trainer that
-    starts makes one, each stage that ends another) would go through it again, for half a second.
-    """
-    import torch
-
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    hush()
-    for said in ("TRL currently supports vLLM", "You are using 'rollout_func'"):  # rlkit drives the engine itself
-        warnings.filterwarnings("ignore", message=said)
-    gc.collect()
-    gc.freeze()
 
 
 def _free() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from rlkit import data, leaks, policy, scratch, sources
+from rlkit import data, leaks, measurement, names, policy, scratch, sources
 from rlkit.data import Prepared
 from rlkit.errors import RequestError
 from rlkit.recipe import checks, optimizer
@@ -30,6 +30,10 @@ class Plan:
     """The task of each stage that has one, fitted to the first rows that it was seen with."""
     held_out: dict[int, Prepared] = field(default_factory=dict)
     """What the best checkpoint of a task's classic pipeline is chosen on."""
+    harness: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Of each stage that measures tasks of lm-evaluation-harness: the tasks."""
+    selections: dict[int, tuple[Prepared, list[Term]]] = field(default_factory=dict)
+    """Of each stage that selects its checkpoint: the rows that it is measured on, and by which rewards."""
 
     @classmethod
     def make(cls, recipe: Recipe, stages: list[Stage] | None = None) -> "Plan":
@@ -62,18 +66,21 @@ class Plan:
         import torch
 
         _can_run(stage, (stage.model or self.recipe.model).load_in_4bit)
+        if stage.harness:
+            from rlkit import harness
+
+            self.harness[stage.index] = harness.load(stage.harness, self.recipe._folder)
+            if stage.model is not None and not stage.model.from_scratch:
+                policy.exists(stage.model.path or "", stage.model.revision)
+            return
         section = stage.data
         rows = self._read(section, loaded)
         classic = stage.kind == "task" or self.classic(stage)
-        if stage.task:
+        if classic and stage.task:
             found = data.examples(rows, section, stage.task)
             task = self._fitted(stage, found)
-            if not classic:
-                rows, section = data.as_text(found, task), section.model_copy(update=data.AS_TEXT)
-        needed = [] if classic else [column for term in self.rewards[stage.index] for column in term.reward.columns]
-        missing = [] if classic else data.missing(section, rows.column_names, stage.kind, needed)
-        if missing:
-            raise RequestError("\n".join(f"stage {stage.name!r}: {said}" for said in missing))
+        if not classic:
+            rows, section = self._as_text(stage, rows, self.rewards[stage.index])
         model = stage.model
         if model is not None and model.from_scratch:
             texts = (
@@ -106,6 +113,39 @@ class Plan:
         self.rows[stage.index] = make(rows, section, tokenizer)
         if stage.kind == "grpo":
             _enough_prompts(stage, len(self.rows[stage.index].dataset))
+        if stage.measure:
+            self._select(stage, stage.measure, loaded, tokenizer)
+
+    def _as_text(self, stage: Stage, rows: Any, terms: list[Term]) -> tuple[Any, DataSection]:
+        """The rows of a stage as they are read, and how; where it has a task, its examples."""
+        section = stage.data
+        if stage.task:
+            found = data.examples(rows, section, stage.task)
+            task = self.tasks.get(stage.index) or self._fitted(stage, found)
+            rows, section = data.as_text(found, task), section.model_copy(update=data.AS_TEXT)
+        needed = [column for term in terms for column in term.reward.columns]
+        if missing := data.missing(section, rows.column_names, stage.kind, needed):
+            raise RequestError("\n".join(f"stage {stage.name!r}: {said}" for said in missing))
+        return rows, section
+
+    def _select(self, stage: Stage, measure: Stage, loaded: dict[str, Any], tokenizer: Any) -> None:
+        """Prepare what a training stage's checkpoints are measured on.
+
+        Raises:
+            RequestError: What they are to be selected by is no figure of it.
+        """
+        terms = checks.stack(measure.rewards, self.recipe._folder)
+        rows, section = self._as_text(measure, self._read(measure.data, loaded), terms)
+        prepared = data.prompts(rows, section, tokenizer)
+        self.selections[stage.index] = prepared, terms
+        known = measurement.offered(measure, terms)
+        if stage.task:
+            example = prepared.dataset[0]
+            known |= {*stage.task.measure([stage.task.unread(example)], [example])}
+        assert stage.select is not None
+        if stage.select.metric not in known:
+            said = names.unknown("figure", stage.select.metric, sorted(known))
+            raise RequestError(f"stage {stage.name!r}: select.metric: {said}")
 
     def classic(self, stage: Stage) -> bool:
         """Whether an eval stage measures the classic pipeline of its task: a model with the task's own head."""
@@ -163,7 +203,9 @@ class Plan:
 
     def measured_on_training_rows(self) -> list[leaks.Leak]:
         """Where prompts of an eval stage stand in the data of a training stage; of giant data a part is looked at."""
-        rows = [(stage, self.rows[stage.index].dataset) for stage in self.stages]
+        rows = [(stage, self.rows[stage.index].dataset) for stage in self.stages if stage.index in self.rows]
+        selected = [each for each in self.stages if each.measure]
+        rows += [(stage.measure, self.selections[stage.index][0].dataset) for stage in selected if stage.measure]
         return [found for found in leaks.find(rows, prepared=True, most=leaks.MOST) if found]
 
 

@@ -89,6 +89,42 @@ def read(rows: Sequence[dict[str, Any]], metric: str | None = None, falls: bool 
     return [sentence for sentence in found if sentence] or [_converged(training, judged, word, best)]
 
 
+def exploited(rows: Sequence[dict[str, Any]], metric: str, falls: bool = False) -> str:
+    """Whether the training reward rises while a metric on held-out data falls; "" where it does not, or not clearly.
+
+    The metric has fallen where it is outside of the best measurement's interval, or, without an interval, worse at the
+    last two measurements; the reward rises where the line through it since that measurement does, by more than noise.
+
+    Args:
+        rows: Of metrics.jsonl, with "reward" at the training steps and "eval_METRIC" where the policy was measured.
+        metric: What was measured.
+        falls: Whether it is better the smaller it is.
+    """
+    measured = _curve(rows, f"eval_{metric}", 1 if falls else -1)
+    if not measured.steps:
+        return ""
+    low = measured.lowest()
+    step, best, after = measured.steps[low], measured.values[low], measured.values[low + 1 :]
+    reward = _curve(rows, "reward").since(step)
+    if not after or len(reward.steps) < FEW:
+        return ""
+    bounds = _curve(rows, f"eval_{metric}_{'high' if falls else 'low'}", measured.sign)
+    bound = dict(zip(bounds.steps, bounds.values, strict=True)).get(step)
+    if after[-1] <= best if bound is None else after[-1] <= bound:
+        return ""
+    if bound is None and (len(after) < SINCE or min(after[-SINCE:]) <= best):
+        return ""
+    trend = _trend(reward)
+    if not trend.clear or trend.end <= trend.start:
+        return ""
+    start, end = _mean(reward.values[:FEW]), _mean(reward.values[-FEW:])
+    return (
+        f"the training reward rises ({start:.3g} to {end:.3g} since step {step}) while {metric} on held-"
+        f"out data gets worse ({measured.figure(best)} at step {step}, {measured.figure(after[-1])} at step "
+        f"{measured.steps[-1]}): the policy may be exploiting the reward: read its completions, and `rlkit audit` it"
+    )
+
+
 def _overfitting(training: Curve, judged: Curve, word: str, best: str) -> str:
     if len(judged.values) <= SINCE:
         return ""

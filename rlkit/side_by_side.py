@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rlkit import pipeline
+from rlkit import measuring
 from rlkit.errors import RequestError
 from rlkit.measurement import Measurement
 from rlkit.progress import Progress
@@ -17,7 +17,7 @@ def evaluate(
     by: str | None = None,
     progress: Progress | None = None,
 ) -> list[Measurement]:
-    """Measure models as `rlkit.pipeline.evaluate` does, one after the other.
+    """Measure models as `rlkit.measuring.evaluate` does, one after the other.
 
     Args:
         recipe: Whose data, rewards and generation are used.
@@ -29,9 +29,11 @@ def evaluate(
     Raises:
         RequestError: One cannot be measured, or they would not be on the same rows; before any model is loaded.
     """
-    plans = [pipeline.plan_evaluation(recipe, model, samples, by) for model in models]
-    same_rows(models, [plan.rows[plan.stages[0].index].dataset for plan in plans])
-    return [pipeline.evaluate_planned(plan, progress) for plan in plans]
+    plans = [measuring.plan(recipe, model, samples, by) for model in models]
+    prompts = [plan.rows[plan.stages[0].index].dataset for plan in plans if plan.rows]  # the harness has its own
+    if prompts:
+        same_rows(models, prompts)
+    return [measuring.run(plan, progress) for plan in plans]
 
 
 def same_rows(models: Sequence[str], datasets: Sequence[Any]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlkit import groups, pipeline, policy
+from rlkit import groups, measuring, policy
 from rlkit.errors import RequestError
 from rlkit.evaluation import draw
 from rlkit.groups import Spread
@@ -90,11 +90,11 @@ def check(recipe: Recipe, model: str, prompts: int = 16, progress: Progress | No
     stage.model = recipe.model.model_copy(update={"path": path, "from_scratch": None, "revision": None})
     stage.lora = None
     plan = Plan.make(recipe, [stage])
-    pipeline.settle(recipe)
+    measuring.settle(recipe)
     loaded = policy.load(stage.model, train=False)
     dataset = plan.rows[stage.index].dataset
     dataset = dataset.select(range(min(prompts, len(dataset))))
-    stack = pipeline.reward_stack(plan, stage, loaded, progress)
+    stack = measuring.reward_stack(plan, stage, loaded, progress)
     n = stage.generation.num_generations
     done = progress.count("sampled", len(dataset) * n)
     temperature = stage.generation.temperature

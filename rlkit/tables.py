@@ -35,17 +35,17 @@ def named(metrics: dict[str, Any]) -> list[str]:
     return [
         name
         for name, value in metrics.items()
-        if name != "n" and not name.endswith(("_low", "_high", "_none")) and not isinstance(value, dict)
+        if name != "n" and not name.endswith(("_low", "_high", "_none", "/n")) and not isinstance(value, dict)
     ]
 
 
 def measured(metrics: dict[str, Any]) -> str:
     """A measurement: each figure with its interval, n and how many completions had no value; then its categories."""
-    n = number(metrics["n"])
     rows: list[Row] = [("", "value", "95% interval", "n", "none")]
     for name in named(metrics):
         none = metrics.get(f"{name}_none")
-        rows.append((name, number(metrics[name]), between(metrics, name), n, number(none) if none else ""))
+        n = metrics.get(f"{name.split('/')[0]}/n", metrics["n"])  # of one task of several
+        rows.append((name, number(metrics[name]), between(metrics, name), number(n), number(none) if none else ""))
     parts = [aligned(rows), *(categories(column, table) for column, table in metrics.get("by", {}).items())]
     if errors := metrics.get("reward_errors"):
         parts.append("failed: " + ", ".join(f"{name} on {count:,}" for name, count in errors.items()))

@@ -22,6 +22,9 @@ def validate(source: str, overrides: tuple[str, ...] = (), plugins: tuple[str, .
     notes: list[str] = []
     problems: list[str] = []
     for stage in recipe.resolved():
+        if stage.harness:
+            notes.append(f"stage {stage.name!r}: lm-evaluation-harness: {', '.join(stage.harness.tasks)}")
+            continue
         graded = stage.kind in ("grpo", "eval")
         rewards = [term.reward for term in checks.stack(stage.rewards, recipe._folder)] if graded else []
         for reward in rewards:
@@ -71,7 +74,7 @@ def shared_prompts(source: str, overrides: tuple[str, ...] = (), plugins: tuple[
         RequestError: Data cannot be loaded.
     """
     recipe = load(source, overrides, plugins)
-    stages = recipe.resolved()
+    stages = [stage for stage in recipe.resolved() if not stage.harness]
     if recipe.eval and not any(stage.kind == "eval" for stage in stages):
         stages.append(recipe.evaluation())
     if len({stage.kind == "eval" for stage in stages}) == 1:

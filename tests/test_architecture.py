@@ -32,11 +32,14 @@ LAYERS = [
     {"recipe", "formats"},
     {"sources", "scoring", "scratch", "policy", "runs"},
     {"data", "engines", "curves", "reading", "report", "saved", "attacks", "measurement"},
-    {"leaks"},
-    {"training", "evaluation", "recorded", "comparison", "plan", "audit", "export"},
+    {"leaks", "evaluation"},
+    {"training", "recorded", "comparison", "audit", "export"},
+    {"harness"},
+    {"plan"},
     {"classic"},
+    {"measuring"},
     {"pipeline", "validation", "serving"},
-    {"side_by_side", "signal_check"},
+    {"side_by_side", "signal_check", "suites"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -84,12 +87,13 @@ QUICK = [
     ["ls", "--json"],
     ["show", "length"],
     ["show", "quickstart"],
+    ["show", "suites/gsm8k"],
     ["train", "--help"],
     ["schema"],
 ]
 
 
-@pytest.mark.parametrize("arguments", [*QUICK, ["validate", "quickstart"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [*QUICK, ["validate", "quickstart"], ["ls", "suites"]], ids=" ".join)
 def test_light_commands_import_no_torch(arguments):
     code = (
         "import sys\nfrom rlkit.cli import run\n"

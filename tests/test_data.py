@@ -174,3 +174,89 @@ def test_what_a_template_writes_of_the_answer_is_told(tokenizer, tiny_model):
 def test_the_texts_that_a_tokenizer_is_trained_on():
     rows = Dataset.from_list([{"q": "1+1?", "d": "2"}])
     assert list(data.texts(rows, section(system="Be brief now.", completion="d"))) == ["Be brief now.", "1+1?", "2"]
+
+
+CHOICES = {"q": "Which?", "c": ["Lyon", "Paris"], "a": 1, "share": 0.256, "none": None}
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{q}\n{c:lettered}", "Which?\nA. Lyon\nB. Paris"),
+        ("{c:lines}", "Lyon\nParis"),
+        ("{a:letter}: {c[1]}", "B: Paris"),
+        ("{share:.0%}, {a:03d}, {q!r:>10}", "26%, 001,   'Which?'"),
+        ("{q} {none:letter}", ""),
+    ],
+)
+def test_a_template_writes_choices_and_lists_and_what_python_writes(template, expected):
+    assert data.fill(template, CHOICES) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{q:lettered}", "lettered writes a list, and the value is a str: 'Which\\?'"),
+        ("{q:letter}", "it is 'Which\\?', not a number from 0 to 25"),
+        ("{q:leter}", "template '{q:leter}': ValueError"),
+        ("{c[9]}", "IndexError"),
+    ],
+)
+def test_a_template_says_what_its_column_is_not(template, said):
+    with pytest.raises(RequestError, match=said):
+        data.fill(template, CHOICES)
+
+
+def subjects():
+    from datasets import ClassLabel, Features, Value
+
+    rows = {"q": ["1?", "2?", "3?", "4?"], "a": ["#### 1"] * 4, "subject": ["law", "anatomy", "virology", "law"]}
+    features = Features({name: Value("string") for name in rows} | {"kind": ClassLabel(names=["easy", "hard"])})
+    return Dataset.from_dict({**rows, "kind": [0, 1, 0, 1]}, features=features)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ({}, ["1?", "2?", "3?", "4?"]),
+        ({"subject": ["law", "anatomy"]}, ["1?", "2?", "4?"]),
+        ({"subject": "law", "kind": "hard"}, ["4?"]),
+    ],
+)
+def test_where_keeps_the_rows_with_these_values_and_counts_none_as_left_out(tokenizer, where, expected):
+    prepared = data.prompts(subjects(), section(where=where), tokenizer)
+    assert prepared.dataset["q"] == expected
+    assert str(prepared) == f"{len(expected)} rows"
+    shown = data.demonstrations(subjects(), section(where=where, completion="a"), tokenizer).dataset["prompt"]
+    assert [messages[0]["content"] for messages in shown] == expected
+    assert list(data.texts(subjects(), section(where=where))) == expected
+
+
+def test_where_goes_before_the_limit_and_reaches_tasks():
+    from rlkit import tasks
+
+    task = tasks.make("text-classification")
+    chosen = section(where={"subject": "law"}, columns={"text": "q", "label": "kind"})
+    made = data.examples(subjects(), chosen, task)
+    assert made.dataset["label"] == ["easy", "hard"]
+    assert data.missing(chosen.model_copy(update=data.AS_TEXT), ["prompt"], "eval") == []
+    assert len(data.examples(subjects(), chosen.model_copy(update={"limit": 1}), task).dataset) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ({"subjct": "law"}, "data.where: unknown column 'subjct'; did you mean 'subject'"),
+        ({"subject": ["law", "virologie"]}, "data.where.subject: no row has 'virologie'; did you mean 'virology'"),
+        ({"subject": "x"}, "no row has 'x'; the column has anatomy, law, virology"),
+        ({"kind": "0"}, "no row has '0'; the column has easy, hard"),
+        ({"subject": "anatomy", "kind": "easy"}, "no row is as data.where asks"),
+    ],
+)
+def test_where_names_what_there_is(tokenizer, where, said):
+    with pytest.raises(RequestError, match=said):
+        data.prompts(subjects(), section(where=where), tokenizer)
+
+
+def test_a_column_of_where_is_checked_before_anything_is_loaded():
+    assert "data.where: unknown column 'lvl'" in data.missing(section(where={"lvl": 1}), ["q", "a"], "eval")[0]

@@ -48,6 +48,7 @@ def test_the_wheel_installs_in_a_fresh_environment_and_lists_its_rewards(tmp_pat
     recipes = run(rlkit, "ls", "recipes", cwd=shadow, env=environment)
     for recipe in ("quickstart", "gsm8k", "smoltldr-length", "gsm8k-gemma3-1b", "sft-smoltalk"):
         assert recipe in recipes
+    assert "humaneval" in run(rlkit, "ls", "suites", cwd=shadow, env=environment)
 
 
 def test_the_editable_checkout_maps_rewards_and_recipes_into_the_package():

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from rlkit.reading import read
+from rlkit.reading import exploited, read
 
 
 def curve(training, judged=None, n=100, evaluations=10, noise=0.03, metric=None, seed=0):
@@ -231,3 +231,48 @@ def test_a_real_training_with_too_high_a_learning_rate_is_erratic(train, tmp_pat
 def test_a_real_training_that_was_long_enough_has_converged(train, tmp_path):
     (said,) = read(train(tmp_path, 2000, 200, 3e-3, batch=32, logged=5))
     assert said.startswith("converged")
+
+
+def rewarded(reward, accuracy, interval=0.05, noise=0.02, n=40, every=10):
+    """Rows of a grpo stage that measures its checkpoints; shapes are functions of the share of the steps done."""
+    rng = random.Random(0)
+    rows = [{"step": 0, "eval_accuracy": accuracy(0.0), "eval_accuracy_low": accuracy(0.0) - interval}]
+    for step in range(1, n + 1):
+        rows.append({"step": step, "reward": reward(step / n) + rng.gauss(0, noise)})
+        if step % every == 0:
+            value = accuracy(step / n)
+            rows.append({"step": step, "eval_accuracy": value, "eval_accuracy_low": value - interval})
+    return rows
+
+
+def peak(done):
+    return 0.6 - 1.2 * abs(done - 0.25)
+
+
+def test_a_reward_that_rises_while_the_metric_falls_is_told_of_with_the_figures_of_both():
+    said = exploited(rewarded(lambda done: done, peak), "accuracy")
+    assert "the training reward rises (0.2" in said
+    assert "since step 10) while accuracy on held-out data gets worse (0.6 at step 10, -0.3 at step 40)" in said
+
+
+@pytest.mark.parametrize(
+    ("reward", "accuracy"),
+    [
+        (lambda done: done, lambda done: 0.2 + done),
+        (lambda done: 1 - done, peak),
+        (lambda done: 1.0, peak),
+        (lambda done: done, lambda done: 0.6 - 0.04 * done),
+    ],
+    ids=["both rise", "both fall", "the reward stays", "the metric stays within its interval"],
+)
+def test_nothing_is_said_of_a_reward_and_a_metric_that_do_not_part(reward, accuracy):
+    assert exploited(rewarded(reward, accuracy), "accuracy") == ""
+
+
+def test_without_an_interval_one_worse_measurement_is_not_enough():
+    rows = [{key: value for key, value in row.items() if "low" not in key} for row in rewarded(lambda done: done, peak)]
+    assert exploited(rows, "accuracy")
+    until = [row for row in rows if row["step"] <= 20]
+    assert exploited(until, "accuracy") == ""
+    assert exploited(rows, "accuracy", falls=True) == "", "there the last is the best"
+    assert exploited([], "accuracy") == ""

@@ -8,12 +8,18 @@ import click
 @click.command(
     "cp",
     short_help="Copy a recipe to edit.",
-    epilog="Example: rlkit cp gsm8k my.yaml\n\nNext: edit it, then rlkit validate my.yaml",
+    epilog="""Examples:
+
+\b
+  rlkit cp gsm8k my.yaml
+  rlkit cp suites/gsm8k my-suite.yaml
+
+Next: edit it, then rlkit validate my.yaml""",
 )
 @click.argument("recipe")
 @click.argument("file", type=click.Path(path_type=Path))
 def command(recipe: str, file: Path) -> None:
-    """Copy a built-in recipe to a file."""
+    """Copy a built-in recipe, or a suite, to a file."""
     from rlkit.errors import RequestError
     from rlkit.recipe.files import locate
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
-KINDS = ("recipes", "rewards", "tasks", "engines")
+KINDS = ("recipes", "suites", "rewards", "tasks", "engines")
 
 
 @click.command(
     "ls",
-    short_help="List recipes, rewards, tasks and engines.",
+    short_help="List recipes, suites, rewards, tasks and engines.",
     epilog="""Examples:
 
 \b
@@ -23,7 +23,7 @@ Next: rlkit show NAME""",
 @click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="Plugin file with rewards; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
-    """List recipes, rewards, tasks and engines, each with a line that says what it is."""
+    """List recipes, suites, rewards, tasks and engines, each with a line that says what it is."""
     import json
 
     from rlkit import plugins as found
@@ -53,6 +53,13 @@ def rows(kind: str) -> list[dict[str, Any]]:
         return [
             {"kind": "recipe", "name": name, "summary": describe(path), "source": str(path)}
             for name, path in builtin().items()
+        ]
+    if kind == "suites":
+        from rlkit.recipe.files import describe, suites
+
+        return [
+            {"kind": "suite", "name": name, "summary": describe(path), "source": str(path)}
+            for name, path in suites().items()
         ]
     if kind == "tasks":
         from rlkit import tasks

@@ -13,6 +13,7 @@ import click
 \b
   rlkit show correctness
   rlkit show quickstart
+  rlkit show suites/gsm8k
   rlkit show trl.rewards.think_format_reward""",
 )
 @click.argument("name")
@@ -26,7 +27,7 @@ def command(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     from rlkit import plugins as found
     from rlkit.engines import available
     from rlkit.errors import RequestError
-    from rlkit.recipe.files import builtin, locate
+    from rlkit.recipe.files import SUITES, locate, named
     from rlkit.registry import REGISTRY
 
     for file in plugins:
@@ -40,16 +41,17 @@ def command(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
         rows = "\n".join(f"  {key} = {value}" for key, value in shown["parameters"].items())
         columns = "\n".join(f"  {role}: {', '.join(usual)}" for role, usual in shown["columns"].items())
         text = f"{name}  ({shown['source']})\ncolumns:\n{columns}\nparameters:\n{rows}\n\n{shown['doc']}"
-    elif name in builtin() or name.endswith((".yaml", ".yml")):
+    elif name in named() or name.startswith(SUITES) or name.endswith((".yaml", ".yml")):
         path = locate(name)
         text = path.read_text().rstrip()
-        shown = {"kind": "recipe", "name": path.stem, "source": str(path), "text": text}
+        kind = "suite" if path.parent.name == SUITES.rstrip("/") else "recipe"
+        shown = {"kind": kind, "name": path.stem, "source": str(path), "text": text}
         text = f"# {path}\n{text}"
     elif name in REGISTRY or "." in name or ":" in name:
         shown = _reward(name)
         text = _as_text(shown)
     else:
-        everything = [*REGISTRY, *builtin(), *tasks.TASKS, *available()]
+        everything = [*REGISTRY, *named(), *tasks.TASKS, *available()]
         raise RequestError(names.unknown("name", name, everything, "see `rlkit ls`"))
     click.echo(json.dumps(shown, default=str) if as_json else text)
 

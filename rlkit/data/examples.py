@@ -1,11 +1,12 @@
 """Rows of any dataset as examples of a task, and those as text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlkit import names
 from rlkit.data.rows import REASON, Prepared, keep
 from rlkit.data.templates import columns_in, fill
+from rlkit.data.where import speller, unknown, where
 from rlkit.errors import RequestError
 from rlkit.recipe.data import DataSection
 from rlkit.sources import quiet
@@ -24,7 +25,7 @@ def roles(task: Task, section: DataSection, has: Sequence[str]) -> tuple[dict[st
         has: Columns of the dataset.
     """
     taken: dict[str, str] = {}
-    problems = []
+    problems = unknown(section, has)
     for role, (usual, optional) in task.roles.items():
         source = section.columns.get(role) or next((name for name in usual if name in has), None)
         absent = [] if source is None else [name for name in columns_in(source) if name not in has]
@@ -52,7 +53,8 @@ def examples(dataset: "Dataset", section: DataSection, task: Task) -> Prepared:
     taken, problems = roles(task, section, dataset.column_names)
     if problems:
         raise RequestError("\n".join(problems))
-    spelt = {role: _names_of(dataset.features.get(source)) for role, source in taken.items()}
+    dataset = where(dataset, section)
+    spelt = {role: speller(dataset.features.get(source)) for role, source in taken.items()}
 
     def prepare(row: dict[str, Any]) -> dict[str, Any]:
         made = {role: row[source] if source in row else fill(source, row) for role, source in taken.items()}
@@ -79,13 +81,6 @@ AS_TEXT: dict[str, Any] = {
     "messages": None,
     "answer": None,
     "columns": {},
+    "where": {},
 }
 """Fields of `data:` for the rows of `as_text`."""
-
-
-def _names_of(feature: Any) -> Callable[[Any], Any]:
-    """Spells out what a column of class numbers means; leaves others as they are."""
-    inner = getattr(feature, "feature", feature)
-    if not hasattr(inner, "int2str"):
-        return lambda value: value
-    return lambda value: [inner.int2str(v) for v in value] if isinstance(value, list) else inner.int2str(value)

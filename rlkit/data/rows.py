@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rlkit import names
 from rlkit.answers import THINKING
 from rlkit.data.templates import columns_in, fill
+from rlkit.data.where import unknown, where
 from rlkit.errors import RequestError
 from rlkit.prompts import system_prompt, takes_system
 from rlkit.recipe.data import DataSection
@@ -70,6 +71,7 @@ def missing(section: DataSection, has: Iterable[str], kind: str, needed: Iterabl
         for column in wanted
         if column not in has
     ]
+    problems += unknown(section, has)
     made = {*has, *section.columns, "prompt", *(["answer"] if rule else [])}
     for column in needed:
         if column not in made:
@@ -83,6 +85,7 @@ def prompts(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepare
 
     Prompts are conversations where the tokenizer has a chat template, else plain text.
     """
+    dataset = where(dataset, section)
     rule, make = section.answer_rule(), _prompt_maker(section, tokenizer)
     take = _answer_taker(rule.after, rule.regex) if rule else None
 
@@ -104,6 +107,7 @@ def prompts(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepare
 
 def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> Prepared:
     """Rows for SFT, in the format that TRL's SFTTrainer takes: `messages`, or `prompt` and `completion`."""
+    dataset = where(dataset, section)
     column, template = section.messages, section.completion
     chat = uses_chat(section, tokenizer)
     if column:
@@ -139,7 +143,7 @@ def demonstrations(dataset: "Dataset", section: DataSection, tokenizer: Any) -> 
 def texts(dataset: "Dataset", section: DataSection) -> Iterator[str]:
     """Every text of a dataset, piece by piece as messages hold them: what a tokenizer is trained on."""
     system = system_prompt(section.system)
-    for row in dataset:
+    for row in where(dataset, section):
         if section.messages:
             yield from (message.get("content") or "" for message in row.get(section.messages) or [])
             continue

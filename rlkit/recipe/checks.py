@@ -36,6 +36,9 @@ def check(recipe: Recipe, processes: int | None = None, evaluate: bool = False) 
     if evaluate:
         stages = [recipe.evaluation()]
         stages[0].model = None  # another model is given
+    elif "model" not in recipe.model_fields_set and all(stage.kind == "eval" for stage in stages):
+        for stage in stages:  # it only measures, and is told what
+            stage.model = None if stage.model is recipe.model else stage.model
     names = [stage.name for stage in stages]
     for stage in stages:
         if names.count(stage.name) > 1:
@@ -45,6 +48,7 @@ def check(recipe: Recipe, processes: int | None = None, evaluate: bool = False) 
         if model.backend == "unsloth" and stage.kind != "eval":
             problems += [Problem((section, name), said) for section, name, said in unsloth.problems(model, stage.lora)]
         problems += [Problem(path, said) for path, said in _rewards(recipe, stage)]
+        problems += list(_select(recipe, stage))
         if stage.kind == "grpo":
             said = batch.problem(stage.training, stage.generation, processes)
             if said:
@@ -95,10 +99,11 @@ def _term(entry: RewardEntry, folder: pathlib.Path | None) -> Term:
     return weighting.term(reward, entry.settings)
 
 
-def _rewards(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
-    if stage.kind in ("sft", "task"):
+def _rewards(recipe: Recipe, stage: Stage, own: Path = ("rewards",)) -> Iterator[Problem]:
+    if stage.kind in ("sft", "task") or stage.harness:
         return
-    own = (*stage.where, "rewards") if stage.where and _sets(recipe, stage, "rewards") else ("rewards",)
+    for name in ("suite", "rewards"):
+        own = (*stage.where, name) if stage.where and _sets(recipe, stage, name) else own
     if not stage.rewards and not (stage.task and stage.kind == "eval"):
         yield Problem(own, f"the stage {stage.name!r} has no rewards; see `rlkit ls rewards`")
     fine = True
@@ -126,8 +131,44 @@ def _rewards(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
         )
 
 
+SELECTS = ("eval_strategy", "eval_steps", "load_best_model_at_end", "metric_for_best_model", "greater_is_better")
+"""Fields of the trainer that `select:` stands for."""
+
+
+def _select(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
+    select, measure = stage.select, stage.measure
+    if select is None or measure is None:
+        return
+    where = measure.where
+    if select.split == "eval" and not (recipe.eval and recipe.eval.data):
+        said = "there is no eval.data: set eval: {data: {split: ...}}, or split: the name of another split of the data"
+        yield Problem((*where, "split"), said)
+    if select.rewards:
+        yield from _rewards(recipe, replace(measure, where=()), (*where, "rewards"))
+    elif not stage.rewards and not stage.task:
+        yield Problem((*where, "metric"), f"the stage {stage.name!r} has no rewards to measure by: set select.rewards")
+    for name in SELECTS:
+        if name in stage.training:
+            yield Problem((*where,), f"training.{name} is what select sets itself: leave it out")
+    if select.every and "save_steps" in stage.training:
+        yield Problem((*where, "every"), "training.save_steps says that already: leave one of the two out")
+    if stage.training.get("save_strategy", "steps") != "steps":
+        yield Problem((*where,), "checkpoints are measured as they are saved, by steps: leave save_strategy out")
+
+
+def _harness(stage: Stage) -> Iterator[Problem]:
+    where = (*stage.where, "harness")
+    if stage.model and stage.model.from_scratch:
+        yield Problem(where, "a model without training is not measured by it: train one in a stage before")
+    if importlib.util.find_spec("lm_eval") is None:
+        yield Problem(where, str(MissingExtraError("harness", "lm-eval", "eval")))
+
+
 def _stage(stage: Stage) -> Iterator[Problem]:
     data, where = stage.data, stage.where
+    if stage.harness:
+        yield from _harness(stage)
+        return
     if data.path is None:
         yield Problem((*where, "data"), f"the stage {stage.name!r} has no data: set data.path")
     try:

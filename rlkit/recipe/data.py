@@ -1,11 +1,14 @@
 """`data:` where prompts, answers and demonstrations come from."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from rlkit.recipe.section import Section
+
+Value = str | int | float | bool
+Where = Value | Annotated[list[Value], Field(min_length=1)]
 
 OF_THE_PATH = ("name", "split", "revision", "args")
 """Fields that mean something for one path only; another path starts without them."""
@@ -47,6 +50,8 @@ class DataSection(Section):
     """Branch, tag or commit on the hub."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the generator."""
+    where: dict[str, Where] = Field(default_factory=dict)
+    """Only rows whose column has this value, or one of these, as {subject: [anatomy, virology]}."""
     limit: int | None = Field(default=None, ge=1)
     """Take the first so many rows that can be used."""
     prompt: str = "prompt"
@@ -75,6 +80,12 @@ class DataSection(Section):
         if reserved:
             raise ValueError(f"columns: {', '.join(sorted(reserved))} is what the trainer makes; choose another name")
         return self
+
+    def wanted(self) -> dict[str, list[str]]:
+        """`where`, each value a text in a list."""
+        return {
+            name: list(map(str, given if isinstance(given, list) else [given])) for name, given in self.where.items()
+        }
 
     def answer_rule(self) -> AnswerRule | None:
         """The answer's rule, its short form spelt out."""

@@ -1,6 +1,7 @@
 """From a name or a file to a checked recipe, or to all that is wrong with it at once."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +11,7 @@ from rlkit import names
 from rlkit.errors import RequestError
 from rlkit.recipe import checks, reader
 from rlkit.recipe.checks import Problem
-from rlkit.recipe.files import locate
+from rlkit.recipe.files import locate, locate_suite
 from rlkit.recipe.overrides import lay_over
 from rlkit.recipe.recipe import Recipe
 from rlkit.recipe.stages import StageEntry
@@ -23,6 +24,7 @@ def load(
     processes: int | None = None,
     evaluate: bool = False,
     text: str | None = None,
+    nested: bool = False,
 ) -> Recipe:
     """Load and check a recipe.
 
@@ -33,6 +35,7 @@ def load(
         processes: Processes that will train, for the batch arithmetic; from WORLD_SIZE where None.
         evaluate: Only its evaluation will run: what training asks for is not checked.
         text: The recipe itself; `source` is then only what messages call it.
+        nested: A stage of another recipe names it as its suite.
 
     Raises:
         RequestError: With every problem, each with its line and the nearest right name.
@@ -48,6 +51,8 @@ def load(
     if recipe is not None:
         recipe._name, recipe._folder = path.stem, _folder(path)
         recipe.plugins = [*(str(_beside(path, file)) for file in recipe.plugins), *plugins]
+        wrong = list(_suites(recipe, nested))
+        problems += wrong
         said = {problem.path for problem in problems}
         found = checks.check(recipe, processes, evaluate)
         # What was cut out as wrong is not missing too.
@@ -55,11 +60,30 @@ def load(
         problems += [
             p
             for p in found
-            if not any(s[: len(p.path)] == p.path for s in said) and not (no_rewards and p.path[-1:] == ("data",))
+            if not any(s[: len(p.path)] == p.path for s in said)
+            and not (no_rewards and p.path[-1:] == ("data",))
+            and not any(p.path[:3] == each.path[:3] for each in wrong)
         ]
     if problems or recipe is None:
         raise RequestError(_report(str(path), problems, lines, touched))
     return recipe
+
+
+def _suites(recipe: Recipe, nested: bool) -> Iterator[Problem]:
+    """Load the suites that stages name; what is wrong with one, at the place of its stage."""
+    for index, entry in enumerate(recipe.stages or []):
+        name, where = entry.eval and entry.eval.suite, ("stages", index, "eval", "suite")
+        if not name:
+            continue
+        recipe._suites.setdefault(name, None)
+        if nested:
+            yield Problem(where, "this is a suite itself, and a suite names no other")
+            continue
+        try:
+            recipe._suites[name] = load(str(locate_suite(name, recipe._folder)), evaluate=True, nested=True)
+        except RequestError as error:
+            first, *lines = str(error).split("\n")
+            yield from (Problem(where, f"{name}: {line.strip()}" if lines else line) for line in lines or [first])
 
 
 def _folder(recipe: Path) -> Path:
@@ -98,6 +122,8 @@ def _problem(data: Any, error: Any) -> Problem:
                 path, f"the recipe has no stages to reach by {path[-1]!r}: write training.max_steps=2 and so on"
             )
         return Problem(path, names.unknown("key", str(path[-1]), fields))
+    if error["type"] == "missing":
+        return Problem(path, f"{error['loc'][-1]} is missing")
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
         message = "this is a section: write key: value pairs under it"

@@ -1,6 +1,8 @@
 """A whole recipe, and the stages that it comes to."""
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,21 @@ from rlkit.recipe.data import OF_THE_PATH, DataSection
 from rlkit.recipe.evaluation import EvalSection
 from rlkit.recipe.generation import GenerationSection
 from rlkit.recipe.groups import GroupsSection
+from rlkit.recipe.harness import HarnessSection
 from rlkit.recipe.lora import LoraSection
 from rlkit.recipe.model import ModelSection
 from rlkit.recipe.push import PushSection
+from rlkit.recipe.rewards import RewardEntries
 from rlkit.recipe.section import Section
-from rlkit.recipe.stages import RewardEntries, StageEntry
+from rlkit.recipe.select import SelectSection
+from rlkit.recipe.stages import EvalStage, StageEntry
 from rlkit.recipe.task import TaskEntry
 from rlkit.tasks import Task
+
+ENGINE = ("engine", "dtype", "vllm", "servers", "adapter_folder", "check_sync")
+"""Fields of `generation` that say what generates, not what is drawn."""
+K_SAMPLES = re.compile(r"(?:pass|maj)@(\d+)")
+"""Figures that need so many samples of a prompt."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,12 @@ class Stage:
     """Of a task: what the best checkpoint is chosen on, or which share of the rows."""
     patience: int | None = None
     """Of a task: evaluations without a better one after which it stops."""
+    select: SelectSection | None = None
+    """Of sft and grpo: which checkpoint is left."""
+    harness: HarnessSection | None = None
+    """Of eval: the tasks of lm-evaluation-harness that it measures instead of rows."""
+    measure: "Stage | None" = None
+    """Of a stage that selects: the eval stage that is run at each checkpoint."""
 
     @property
     def folder(self) -> str:
@@ -85,6 +101,8 @@ class Recipe(Section):
     """Any field of TRL's GRPOConfig or SFTConfig; in a pipeline it reaches the stages whose trainer has the field."""
     eval: EvalSection | None = None
     """How the model is measured."""
+    select: SelectSection | None = None
+    """Which checkpoint each sft and grpo stage leaves; left out: the last one."""
     stages: list[StageEntry] | None = None
     """The stages of a pipeline. Without it the recipe is one: grpo where it has rewards, else its task, else sft."""
     push: PushSection | None = None
@@ -102,6 +120,8 @@ class Recipe(Section):
 
     _name: str = PrivateAttr(default="recipe")
     _folder: Path | None = PrivateAttr(default=None)
+    _suites: dict[str, "Recipe | None"] = PrivateAttr(default_factory=dict)
+    """The suites that its stages name, as `rlkit.recipe.load` found them; None: one that is wrong."""
 
     @model_validator(mode="after")
     def _stages_not_empty(self) -> "Recipe":
@@ -132,6 +152,7 @@ class Recipe(Section):
             held_out = getattr(body, "held_out", 0.1)
             if kind == "task" and self.eval and self.eval.data:
                 held_out = inherit(DataSection(), self.data, body.data, self.eval.data)
+            select = (getattr(body, "select", None) or self.select) if kind in ("sft", "grpo") else None
             stages.append(
                 Stage(
                     kind=kind,
@@ -149,9 +170,53 @@ class Recipe(Section):
                     task=task,
                     held_out=held_out,
                     patience=getattr(body, "patience", None),
+                    select=select,
+                    harness=getattr(body, "harness", None),
                 )
             )
+            if isinstance(body, EvalStage) and body.suite and (suite := self._suites[body.suite]):
+                stages[-1] = self._of_suite(stages[-1], body, suite.evaluation())
+            stages[-1].measure = self._measuring(stages[-1])
         return stages
+
+    def _of_suite(self, stage: Stage, own: EvalStage, suite: Stage) -> Stage:
+        """A stage that measures a suite: its own fields over the suite's; the recipe says by what engine, no more."""
+        engine, batch = _only(self.generation, ENGINE), _only(self.eval, ("batch_size",))
+        return replace(
+            stage,
+            data=inherit(DataSection(), suite.data, own.data),
+            task=tasks.make(own.task) if own.task else suite.task,
+            rewards=reward_entries(own.rewards) if own.rewards else suite.rewards,
+            generation=inherit(GenerationSection(), engine, suite.generation, own.generation),
+            eval=inherit(EvalSection(), batch, suite.eval, own, fields=EvalSection),
+        )
+
+    def _measuring(self, stage: Stage) -> Stage | None:
+        """The eval stage by which a training stage selects its checkpoint."""
+        select = stage.select
+        if select is None:
+            return None
+        own = self.eval.data if self.eval and select.split == "eval" else None
+        other = {} if select.split == "eval" else {"split": select.split}
+        limit = {"limit": select.limit} if select.limit else {}
+        section = inherit(EvalSection(), self.eval).model_copy(update={"by": None, "k": None})
+        if found := K_SAMPLES.fullmatch(select.metric):
+            k = int(found[1])
+            section = section.model_copy(update={"k": [k], "samples": max(k, section.samples)})
+        return replace(
+            stage,
+            kind="eval",
+            name=f"{stage.name} select",
+            data=inherit(DataSection(), stage.data, own).model_copy(update={**other, **limit}),
+            rewards=reward_entries(select.rewards) if select.rewards else stage.rewards,
+            eval=section,
+            training={},
+            where=(*stage.where, "select") if stage.where and self._own_select(stage) else ("select",),
+            select=None,
+        )
+
+    def _own_select(self, stage: Stage) -> bool:
+        return self.stages is not None and "select" in self.stages[stage.index - 1].body.model_fields_set
 
     def evaluation(self) -> Stage:
         """The stage that `rlkit eval` runs: the last eval stage, or one made of the flat sections and `eval:`."""
@@ -162,6 +227,11 @@ class Recipe(Section):
         (stage,) = self.model_copy(update={"stages": [entry]}).resolved()
         stage.where = ("eval",)
         return stage
+
+
+def _only(section: Any, fields: Iterable[str]) -> Any:
+    """A section with no more than some of its fields set."""
+    return section and type(section)(**{name: getattr(section, name) for name in section.model_fields_set & {*fields}})
 
 
 def inherit(base: Any, *layers: Any, fields: type[Section] | None = None) -> Any:

@@ -8,7 +8,7 @@ from rlkit.errors import RequestError
 from rlkit.recipe import checks, reader
 from rlkit.recipe.load import load
 from rlkit.recipe.recipe import RewardEntry, reward_entries
-from rlkit.recipe.stages import well_formed
+from rlkit.recipe.rewards import well_formed
 from rlkit.registry import REGISTRY
 from rlkit.weighting import Term
 

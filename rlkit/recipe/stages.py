@@ -1,41 +1,23 @@
 """`stages:` what a pipeline does, in order. Each stage takes a model and leaves a model or a measurement."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from rlkit.recipe.data import DataSection
 from rlkit.recipe.evaluation import EvalSection
 from rlkit.recipe.generation import GenerationSection
 from rlkit.recipe.groups import GroupsSection
+from rlkit.recipe.harness import HarnessSection
 from rlkit.recipe.lora import LoraSection
 from rlkit.recipe.model import ModelSection
+from rlkit.recipe.rewards import RewardEntries
 from rlkit.recipe.section import Section
+from rlkit.recipe.select import SelectSection
 from rlkit.recipe.task import TaskEntry
 from rlkit.tasks import TASKS
 
 NAME = r"^[A-Za-z0-9][\w.-]*$"
-
-
-def well_formed(rewards: Any) -> Any:
-    """Say what is wrong with a reward's form in the words of a recipe."""
-    if not isinstance(rewards, list):
-        raise ValueError(f"it is a list: [{rewards if isinstance(rewards, str) else 'xmlcount, correctness'}]")
-    for item in rewards:
-        if isinstance(item, str):
-            continue
-        if not isinstance(item, dict) or len(item) != 1 or not isinstance(next(iter(item)), str):
-            raise ValueError(f"{item!r} is no reward: write a name, or {{name: {{parameter: value, weight: 1.0}}}}")
-        ((name, settings),) = item.items()
-        if settings is not None and not isinstance(settings, dict):
-            raise ValueError(f"{name}: write {{{name}: {{parameter: {settings!r}}}}}; see `rlkit show {name}`")
-        alias = (settings or {}).get("name", "x")
-        if not isinstance(alias, str) or not alias:
-            raise ValueError(f"{name}: name is {alias!r}, not a text")
-    return rewards
-
-
-RewardEntries = Annotated[list[str | dict[str, dict[str, Any] | None]], BeforeValidator(well_formed)]
 
 
 class SFTStage(Section):
@@ -51,6 +33,8 @@ class SFTStage(Section):
     """Fields that differ from the recipe's `data`."""
     task: TaskEntry | None = None
     """Examples of this task, as text, instead of the recipe's."""
+    select: SelectSection | None = None
+    """Which checkpoint it leaves, where it is not the recipe's `select`."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Any field of TRL's SFTConfig."""
 
@@ -94,6 +78,11 @@ class EvalStage(EvalSection):
     """What summary and folders call it."""
     model: ModelSection | None = None
     """Measure this model, not what the stage before left."""
+    suite: str | None = None
+    """Measure this suite (`rlkit ls suites`, or a YAML file): its data, rewards and figures, with the fields here laid
+    over them; of the recipe only the engine is taken."""
+    harness: HarnessSection | None = None
+    """Measure tasks of lm-evaluation-harness, and nothing else of the recipe."""
     task: TaskEntry | None = None
     """Measure this task instead of the recipe's."""
     rewards: RewardEntries | None = None

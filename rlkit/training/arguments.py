@@ -32,6 +32,10 @@ def arguments(stage: Stage, seed: int, output: Path) -> dict[str, Any]:
         "report_to": "none",
         "disable_tqdm": True,
     }
+    if select := stage.select:
+        every = select.every or stage.training.get("save_steps", defaults["save_steps"])
+        defaults |= {"save_steps": every, "eval_strategy": "steps", "eval_steps": every, "load_best_model_at_end": True}
+        defaults |= {"metric_for_best_model": select.metric, "greater_is_better": select.greater_is_better}
     own = {name: value for name, value in stage.training.items() if not known or name in known}
     if own.get("fp16"):
         defaults["bf16"] = False

@@ -40,9 +40,10 @@ class RunCallback(TrainerCallback):
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
         row = {key: value for key, value in logs.items() if key not in LEFT_OUT}
-        self.last = row
+        self.last |= row
         self.run.log({"stage": self.stage.name, "step": state.global_step, **row})
-        self.progress.step(self._line(state, row), last=state.global_step >= state.max_steps)
+        if not any(key.startswith("eval_") for key in row):
+            self.progress.step(self._line(state, row), last=state.global_step >= state.max_steps)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Tell of a checkpoint."""

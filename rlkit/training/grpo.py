@@ -19,6 +19,7 @@ from rlkit.training.clock import Clock
 from rlkit.training.journal import Journal
 from rlkit.training.prompts import PromptPool
 from rlkit.training.rollouts import Rollouts
+from rlkit.training.selection import Selection
 from rlkit.training.trainer import GroupTrainer
 
 
@@ -31,6 +32,8 @@ def config(stage: Stage, seed: int, output: Path, weights: list[float]) -> GRPOC
     generation = stage.generation
     fields = {**arguments(stage, seed, output), **generation.drawn(), "reward_weights": weights}
     fields["num_generations"] = generation.num_generations
+    if stage.select:  # TRL checks what its own evaluation would need
+        fields["per_device_eval_batch_size"] = generation.num_generations
     return build(GRPOConfig, fields, stage)
 
 
@@ -42,6 +45,7 @@ def train(
     run: RunDirectory,
     callback: RunCallback,
     checkpoint: Path | None,
+    selection: Selection | None = None,
 ) -> Any:
     """Train in place; returns TRL's trainer, whose model is the trained one.
 
@@ -53,6 +57,7 @@ def train(
         run: Where each step's completions are written.
         callback: Hears every log.
         checkpoint: Go on from here.
+        selection: By what the best checkpoint is found, which is then the one that is left.
     """
     stage, clock = callback.stage, Clock()
     generation = stage.generation
@@ -82,8 +87,12 @@ def train(
             args=args,
             train_dataset=dataset,
             processing_class=policy.tokenizer,
-            callbacks=[callback],
+            eval_dataset=dataset.select([0]) if selection else None,  # asked for, and not looked at
+            callbacks=[callback, *(selection.callbacks() if selection else [])],
         )
+        if selection:
+            trainer.selection = selection
+            selection.engine = lambda: rollouts.lend(trainer.state.global_step)
         if trainer.unshared:
             callback.progress.say(f"  prompts are not shared: {trainer.unshared}")
         clock.figures()  # time counts from here

@@ -58,6 +58,13 @@ class Rollouts:
         self._sync(trainer.state.global_step)
         self._begun = prompts, self._ahead.submit(self._generate, prompts, self._seed(trainer))
 
+    def lend(self, step: int) -> Engine:
+        """The engine with the weights of a step, for a measurement; what was begun ahead is waited for."""
+        if self._begun is not None:
+            self._begun[1].exception()
+        self._sync(step)
+        return self.engine
+
     def close(self) -> None:
         """Wait for what was begun, and end the engine."""
         self._ahead.shutdown(wait=True, cancel_futures=True)

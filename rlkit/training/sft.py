@@ -9,6 +9,7 @@ from rlkit.policy import Policy
 from rlkit.recipe.recipe import Stage
 from rlkit.training.arguments import arguments, build
 from rlkit.training.callback import RunCallback, go
+from rlkit.training.selection import Selecting, Selection
 
 
 def config(stage: Stage, seed: int, output: Path) -> SFTConfig:
@@ -20,7 +21,18 @@ def config(stage: Stage, seed: int, output: Path) -> SFTConfig:
     return build(SFTConfig, arguments(stage, seed, output), stage)
 
 
-def train(policy: Policy, dataset: Any, args: SFTConfig, callback: RunCallback, checkpoint: Path | None) -> Any:
+class DemonstrationTrainer(Selecting, SFTTrainer):
+    """TRL's, which may leave its best checkpoint instead of its last."""
+
+
+def train(
+    policy: Policy,
+    dataset: Any,
+    args: SFTConfig,
+    callback: RunCallback,
+    checkpoint: Path | None,
+    selection: Selection | None = None,
+) -> Any:
     """Train in place; returns TRL's trainer, whose model is the trained one.
 
     Args:
@@ -29,14 +41,17 @@ def train(policy: Policy, dataset: Any, args: SFTConfig, callback: RunCallback, 
         args: From `config`.
         callback: Hears every log.
         checkpoint: Go on from here.
+        selection: By what the best checkpoint is found, which is then the one that is left.
     """
-    trainer = SFTTrainer(
+    trainer = DemonstrationTrainer(
         model=policy.model,
         args=args,
         train_dataset=dataset,
         processing_class=policy.tokenizer,
-        callbacks=[callback],
+        eval_dataset=dataset.select([0]) if selection else None,  # asked for, and not looked at
+        callbacks=[callback, *(selection.callbacks() if selection else [])],
     )
+    trainer.selection = selection
     limit = args.max_length
     if limit and "input_ids" in (trainer.train_dataset.column_names or []) and not args.packing:
         cut = sum(len(ids) >= limit for ids in trainer.train_dataset["input_ids"])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils.data import SequentialSampler
 from transformers import EarlyStoppingCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from rlkit.measurement import rounded
@@ -64,6 +65,10 @@ class TaskTrainer(Seq2SeqTrainer):
         self.task, self.examples = task, examples
         self._features = task.features(examples, kwargs["processing_class"], training=False)
         super().__init__(**kwargs, eval_dataset=self._features)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        """In order: predictions are matched with their rows by place, and batches by length would shuffle them."""
+        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
         """The task's figures over the examples, logged."""

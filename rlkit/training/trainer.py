@@ -10,11 +10,12 @@ from rlkit.training.gradient import GradientTrainer
 from rlkit.training.microbatches import Batch
 from rlkit.training.prompts import PromptPool
 from rlkit.training.rollouts import Rollouts
+from rlkit.training.selection import Selecting
 
 Row = dict[str, Any]
 
 
-class GroupTrainer(GradientTrainer):
+class GroupTrainer(Selecting, GradientTrainer):
     """Trains on groups that have something to teach.
 
     - Groups stay whole from their completions to the gradient.

@@ -7,7 +7,7 @@ import click
 import pytest
 
 from rlkit.cli import COMMANDS, cli
-from rlkit.recipe.files import builtin
+from rlkit.recipe.files import named
 
 
 def examples():
@@ -17,7 +17,7 @@ def examples():
         command = cli.get_command(context, name)
         inner = list(command.commands.values()) if isinstance(command, click.Group) else [command]
         texts |= {f"help {name}": each.epilog or "" for each in inner}
-    texts |= {f"recipe {name}": path.read_text().split("\ndescription:")[0] for name, path in builtin().items()}
+    texts |= {f"recipe {name}": path.read_text().split("\ndescription:")[0] for name, path in named().items()}
     for source, text in texts.items():
         for line in re.findall(r"(rlkit [a-z][^\n;(`]*)", text):
             yield pytest.param(line.strip(), id=f"{source}: {line.strip()}")
@@ -35,7 +35,7 @@ def test_it_parses(line):
     parsed = command.make_context(name, list(arguments), obj={"after": []})
     recipe = parsed.params.get("recipe")
     if isinstance(recipe, str) and not recipe.endswith(".yaml") and recipe.islower():
-        assert recipe in builtin()
+        assert recipe in named()
 
 
 def test_every_command_has_an_example():

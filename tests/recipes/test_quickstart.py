@@ -94,3 +94,16 @@ def test_groups_from_vllm_reach_the_bar_too(run, tmp_path, rlkit):
     ]
     assert after["accuracy"] >= 0.95
     assert after["strict_format"] >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "measured"), [("1-sft", "2-before"), ("3-grpo", "4-after")])
+def test_vllm_measures_what_transformers_measured_to_the_last_token(run, tmp_path, rlkit, model, measured):
+    pytest.importorskip("vllm")
+    path, _ = run
+    engine = ("generation.engine=vllm", "eval.batch_size=64")
+    done = rlkit("eval", path / model, "--recipe", "quickstart", *engine, "--json", "-o", tmp_path / "samples.jsonl")
+    assert done.code == 0, done.err
+    (before,) = (s["metrics"] for s in json.loads((path / "summary.json").read_text()) if measured.endswith(s["name"]))
+    assert json.loads(done.out)["metrics"] == before
+    assert (tmp_path / "samples.jsonl").read_text() == (path / measured / "samples.jsonl").read_text()

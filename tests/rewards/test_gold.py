@@ -25,6 +25,7 @@ BUILT_IN = [
     "exact_match",
     "format",
     "game24",
+    "instructions",
     "int",
     "json_schema",
     "judge",

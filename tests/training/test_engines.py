@@ -31,6 +31,15 @@ def train(file, run_dir, *overrides, **settings):
     return pipeline.train(load(str(file), overrides), run_dir, progress=Progress(quiet=True), **settings)
 
 
+SELECTS = {"select": {"metric": "length"}, "eval": {"data": {"limit": 4}}}
+"""Checkpoints are measured with the engine that trains."""
+
+
+def split(rows):
+    """The rows of training steps, and the steps at which checkpoints were measured."""
+    return [row for row in rows if "reward" in row], [row["step"] for row in rows if "eval_length" in row]
+
+
 def moved(run):
     """How far the adapter is from where it began, which is zero."""
     from safetensors.torch import load_file
@@ -42,8 +51,10 @@ def moved(run):
 @pytest.mark.parametrize("lora", [None, {"r": 4}], ids=["full", "lora"])
 def test_vllm_in_process_has_the_weights_of_each_step(recipe_file, tmp_path, lora):
     generation = {"num_generations": 4, "max_completion_length": 8, "engine": "vllm", "check_sync": True}
-    run = train(recipe_file(generation=generation, lora=lora, rewards=REWARDS, training=TRAINING), tmp_path / "run")
-    rows = run.metrics("grpo")
+    file = recipe_file(generation=generation, lora=lora, rewards=REWARDS, training=TRAINING, **SELECTS)
+    run = train(file, tmp_path / "run")
+    rows, measured = split(run.metrics("grpo"))
+    assert measured == [0, 2, 4]
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     for row in rows:
         assert row["time/generate"] > 0 and row["time/sync"] > 0
@@ -57,8 +68,9 @@ def test_generation_runs_ahead_of_training_on_a_server(recipe_file, tmp_path, ti
     generation = {"num_generations": 4, "max_completion_length": 8, "engine": "vllm_server"}
     generation |= {"servers": [served.address], "check_sync": True}
     sections = {"generation": generation, "lora": {"r": 4}, "rewards": REWARDS, "training": TRAINING}
-    run = train(recipe_file(groups={"overlap": True}, **sections), tmp_path / "run")
-    rows = run.metrics("grpo")
+    run = train(recipe_file(groups={"overlap": True}, **sections, **SELECTS), tmp_path / "run")
+    rows, measured = split(run.metrics("grpo"))
+    assert measured == [0, 2, 4]
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     ratios = [row["sampling/importance_sampling_ratio/mean"] for row in rows]
     assert ratios[0] == pytest.approx(1.0, abs=1e-3), "the first step has nothing to run ahead of"

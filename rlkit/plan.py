@@ -91,7 +91,9 @@ class Plan:
                 kind, config = (task.head, task.config()) if classic else ("causal-lm", {})
                 scratch.make_model(model.from_scratch, tokenizer, self.recipe.seed, kind, **config)
         elif model is not None:
-            policy.exists(model.path or "", model.revision)
+            if not model.path:
+                raise RequestError("there is no model to measure: set model.path=... (a hub id or a folder)")
+            policy.exists(model.path, model.revision)
             tokenizer = policy.load_tokenizer(model)
             if not classic:
                 policy.rehearse(model, stage.lora)

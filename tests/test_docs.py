@@ -51,6 +51,19 @@ def test_its_recipe_is_one(recipe_file, tmp_path, clean_registry):
     assert len(load(str(recipe_file(**sections))).resolved()[0].rewards) == 5
 
 
+def test_the_stages_of_the_evaluation_page_are_ones(recipe_file):
+    import yaml
+
+    from rlkit.recipe.load import load
+
+    page = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
+    harness, select = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    (stage,) = load(str(recipe_file(**harness))).resolved()
+    assert stage.harness.tasks == ["arc_easy", "capitals"]
+    (stage,) = load(str(recipe_file(**select))).resolved()
+    assert stage.measure.data.split == "test"
+
+
 def test_the_page_names_every_built_in_and_nothing_else():
     plugins.discover()
     built_in = {name for name, made in REGISTRY.items() if made.function.__module__.startswith("rlkit.rewards")}

@@ -6,7 +6,7 @@
 # make bench       the quickstart over five seeds, held to its bar (some ten minutes)
 # make bench-rewards  agreement of the rewards with labelled answers, beside TRL's (needs the data that ../shared has)
 # make bench-grpo  a GRPO step and its parts beside TRL's (some half an hour)
-# make bench-tasks the tasks' classic pipelines beside their baselines (needs that data too; some half an hour)
+# make bench-tasks every task trained on real data beside its baseline (needs that data too; some hour)
 # make resolve     do the nine packages that rlkit stands on still resolve together?
 
 PYTHON ?= python3
@@ -71,7 +71,7 @@ bench-grpo: setup
 	$(BIN)/python benchmarks/grpo_step.py --engine transformers --memory
 
 bench-tasks: setup
-	$(BIN)/python benchmarks/tasks.py
+	$(BIN)/python benchmarks/tasks/table.py
 
 resolve: setup
 	$(BIN)/python locks/lock.py resolve

@@ -21,7 +21,7 @@ def validate(source: str, overrides: tuple[str, ...] = (), plugins: tuple[str, .
     recipe = load(source, overrides, plugins)
     notes: list[str] = []
     problems: list[str] = []
-    for stage in recipe.resolved():
+    for stage in _with_selections(recipe.resolved()):
         if stage.harness:
             notes.append(f"stage {stage.name!r}: lm-evaluation-harness: {', '.join(stage.harness.tasks)}")
             continue
@@ -74,7 +74,7 @@ def shared_prompts(source: str, overrides: tuple[str, ...] = (), plugins: tuple[
         RequestError: Data cannot be loaded.
     """
     recipe = load(source, overrides, plugins)
-    stages = [stage for stage in recipe.resolved() if not stage.harness]
+    stages = [stage for stage in _with_selections(recipe.resolved()) if not stage.harness]
     if recipe.eval and not any(stage.kind == "eval" for stage in stages):
         stages.append(recipe.evaluation())
     if len({stage.kind == "eval" for stage in stages}) == 1:
@@ -86,6 +86,11 @@ def shared_prompts(source: str, overrides: tuple[str, ...] = (), plugins: tuple[
         except RequestError as error:
             raise RequestError(f"stage {stage.name!r}: {error}") from None
     return leaks.find(loaded)
+
+
+def _with_selections(stages: list[Stage]) -> list[Stage]:
+    """The stages, each followed by the one that measures its checkpoints."""
+    return [each for stage in stages for each in (stage, stage.measure) if each]
 
 
 def _sizes(stage: Stage) -> str:

@@ -43,7 +43,7 @@ def check(recipe: Recipe, processes: int | None = None, evaluate: bool = False) 
     for stage in stages:
         if names.count(stage.name) > 1:
             problems.append(Problem((*stage.where, "name"), f"two stages are called {stage.name!r}"))
-        problems += _stage(stage)
+        problems += _stage(recipe, stage)
         model = stage.model or recipe.model
         if model.backend == "unsloth" and stage.kind != "eval":
             problems += [Problem((section, name), said) for section, name, said in unsloth.problems(model, stage.lora)]
@@ -156,18 +156,23 @@ def _select(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
         yield Problem((*where,), "checkpoints are measured as they are saved, by steps: leave save_strategy out")
 
 
-def _harness(stage: Stage) -> Iterator[Problem]:
+def _harness(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
     where = (*stage.where, "harness")
+    assert recipe.stages is not None
+    besides = recipe.stages[stage.index - 1].body.model_fields_set - {"harness", "name", "model"}
+    if besides:
+        said = f"the harness brings its own data and figures: leave {', '.join(sorted(besides))} out of the stage"
+        yield Problem(where, said)
     if stage.model and stage.model.from_scratch:
         yield Problem(where, "a model without training is not measured by it: train one in a stage before")
     if importlib.util.find_spec("lm_eval") is None:
         yield Problem(where, str(MissingExtraError("harness", "lm-eval", "eval")))
 
 
-def _stage(stage: Stage) -> Iterator[Problem]:
+def _stage(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
     data, where = stage.data, stage.where
     if stage.harness:
-        yield from _harness(stage)
+        yield from _harness(recipe, stage)
         return
     if data.path is None:
         yield Problem((*where, "data"), f"the stage {stage.name!r} has no data: set data.path")

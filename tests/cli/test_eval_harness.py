@@ -9,6 +9,7 @@ pytest.importorskip("lm_eval", reason="needs lm-eval (pip install 'rlkit[eval]')
 
 from rlkit import pipeline
 from rlkit.cli import run
+from rlkit.errors import RequestError
 from rlkit.progress import Progress
 from rlkit.recipe.load import load
 
@@ -61,6 +62,12 @@ def test_a_stage_measures_them_beside_the_recipes_own_figures(sums, recipe_file)
     assert "reward" in own and "sums/acc" not in own
     assert (made.path / "curves.png").exists() and (made.path / "report.html").exists()
     assert len((made.path / "1-known" / "samples.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_stage_of_the_harness_takes_nothing_besides(recipe_file):
+    stage = {"harness": {"tasks": ["sums"]}, "samples": 4, "suite": "gsm8k"}
+    with pytest.raises(RequestError, match="leave samples, suite out of the stage"):
+        load(str(recipe_file(stages=[{"eval": stage}])))
 
 
 @pytest.mark.parametrize(

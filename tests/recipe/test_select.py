@@ -4,6 +4,7 @@ import pytest
 
 from rlkit.errors import RequestError
 from rlkit.recipe.load import load
+from rlkit.validation import shared_prompts, validate
 
 STAGES = [
     {"sft": {"data": {"completion": "answer"}}},
@@ -24,6 +25,17 @@ def test_a_stage_measures_as_the_recipe_evaluates_and_its_own_section_comes_firs
     assert [entry.reward for entry in grpo.measure.rewards] == ["accuracy"]
     assert grpo.data.split == "train", "what is trained on stays"
     assert last.measure is None
+
+
+def test_validate_looks_at_the_rows_that_checkpoints_are_measured_on(recipe_file, tmp_path):
+    (tmp_path / "other.jsonl").write_text('{"question": "How many?", "solution": "5"}\n')
+    select = {"metric": "reward"}
+    file = recipe_file(select=select, eval={"data": {"path": str(tmp_path / "other.jsonl")}})
+    with pytest.raises(RequestError, match=r"stage 'grpo select': data\.answer: unknown column 'answer'"):
+        validate(str(file))
+    assert validate(str(recipe_file(select=select, eval={"data": {"limit": 2}})))
+    (found,) = shared_prompts(str(recipe_file(select=select, eval={"data": {"limit": 2}})))
+    assert len(found.exact) == 2, "the same two rows are trained on"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from rlkit.errors import RequestError
 from rlkit.policy import load_tokenizer
 from rlkit.recipe.data import AnswerRule, DataSection
 from rlkit.recipe.model import ModelSection
+from rlkit.tasks.summarization import Summarization
 
 ROWS = [
     {"q": "1+1?", "a": "so #### 2", "n": 1},
@@ -43,6 +44,13 @@ def test_rows_that_cannot_be_used_are_counted_and_named(tokenizer):
 
 def test_a_limit_counts_rows_that_can_be_used(tokenizer):
     assert data.prompts(Dataset.from_list(ROWS), section(limit=2), tokenizer).dataset["n"] == [1, 5]
+
+
+def test_a_row_that_cannot_be_used_may_have_other_types_than_the_others():
+    rows = [{"document": "One. Two.", "summary": "One."}, {"document": "Three.", "summary": "..."}]
+    prepared = data.examples(Dataset.from_list(rows), section(), Summarization())
+    assert prepared.dataset["summary"] == [["One."]]
+    assert sum(prepared.left_out.values()) == 1
 
 
 def test_no_usable_row_is_an_error(tokenizer):

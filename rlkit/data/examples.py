@@ -60,7 +60,7 @@ def examples(dataset: "Dataset", section: DataSection, task: Task) -> Prepared:
         made = {role: row[source] if source in row else fill(source, row) for role, source in taken.items()}
         made = {role: spelt[role](value) for role, value in made.items()}
         read = task.read(made)
-        return {**made, REASON: read} if isinstance(read, str) else {**read, REASON: ""}
+        return {REASON: read} if isinstance(read, str) else {**read, REASON: ""}
 
     return keep(dataset, section, prepare, remove=dataset.column_names)
 

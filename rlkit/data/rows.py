@@ -252,12 +252,25 @@ def keep(dataset: "Dataset", section: DataSection, prepare: Any, remove: list[st
     Raises:
         RequestError: None is left.
     """
+    left_out: Counter[str] = Counter()
+
+    def batch(rows: Any) -> dict[str, list[Any]]:
+        given = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
+        made = [{name: row[name] for name in row if name not in remove} | prepare(row) for row in given]
+        left_out.update(row[REASON] for row in made if row[REASON])
+        usable = [row for row in made if not row[REASON]]  # the others may have columns of other types
+        names = dict.fromkeys(name for row in usable for name in row if name != REASON)
+        return {name: [row.get(name) for row in usable] for name in names} or {REASON: []}
+
+    small = len(dataset) < 200_000  # more go through datasets' cache on disk
     with quiet():
-        small = len(dataset) < 200_000  # more go through datasets' cache on disk
-        mapped = dataset.map(prepare, remove_columns=remove, load_from_cache_file=False, keep_in_memory=small)
-        reasons = list(mapped[REASON])
-        kept = mapped.select([i for i, reason in enumerate(reasons) if not reason]).remove_columns(REASON)
-    left_out = Counter(reason for reason in reasons if reason)
+        kept = dataset.map(
+            batch,
+            batched=True,
+            remove_columns=dataset.column_names,
+            load_from_cache_file=False,
+            keep_in_memory=small,
+        )
     if len(kept) == 0:
         raise RequestError(f"data {section.path}: no row can be used: {Prepared(kept, left_out)}")
     if section.limit:

@@ -120,7 +120,7 @@ def _run_stage(
         return classic.train(plan, stage, run, config, progress)
     section = stage.model or plan.recipe.model.at(str(run.model()))
     if stage.kind == "eval":
-        if not run.is_main:
+        if not run.is_main and not plan.classic(stage):  # whose rows transformers' Trainer shares among processes
             return {}
         measured = measuring.measure(plan, stage, section, progress)
         run.write_result(stage, measured.metrics, measured.samples)

@@ -35,9 +35,9 @@ def intents(shared_data, tmp_path_factory):
 def train(rlkit, tmp_path):
     """Train a recipe; returns the summary by stage name, and what was said."""
 
-    def run(**recipe):
+    def run(*launch, **recipe):
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"threads": 1, **recipe}, sort_keys=False))
-        done = rlkit("train", "recipe.yaml", "--run-dir", "run", timeout=550)
+        done = rlkit("train", "recipe.yaml", "--run-dir", "run", *launch, timeout=550)
         assert done.code == 0, done.err
         summary = json.loads((tmp_path / "run" / "summary.json").read_text())
         return {entry["name"]: entry["metrics"] for entry in summary}, done.err
@@ -124,25 +124,39 @@ SETTINGS = {
 }
 
 
+def steps_of(task, shared_data):
+    """A recipe of a few steps of a classic pipeline, and an eval stage; 13 rows are not to be shared evenly by two."""
+    shape, data, _metric = CLASSIC[task]
+    training = {"max_steps": 8, "per_device_train_batch_size": 8, "learning_rate": 1e-3}
+    return {
+        "model": {"from_scratch": {**SMALL, **shape}},
+        "task": {task: SETTINGS.get(task, {})},
+        "data": {**data, "path": str(shared_data / data["path"]), "limit": 60},
+        "eval": {"data": {"limit": 13}},
+        "stages": [{"task": {"training": training}}, {"eval": {}}],
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", CLASSIC)
 def test_every_classic_pipeline_runs_and_leaves_a_model_that_measures_the_same(train, shared_data, task):
-    shape, data, metric = CLASSIC[task]
-    rows = {**data, "path": str(shared_data / data["path"]), "limit": 60}
-    found, _said = train(
-        model={"from_scratch": {**SMALL, **shape}},
-        task={task: SETTINGS.get(task, {})},
-        data=rows,
-        eval={"data": {"limit": 12}},
-        stages=[
-            {"task": {"training": {"max_steps": 8, "per_device_train_batch_size": 8, "learning_rate": 1e-3}}},
-            {"eval": {}},
-        ],
-    )
-    trained = found["task"]
+    found, _said = train(**steps_of(task, shared_data))
+    trained, metric = found["task"], CLASSIC[task][-1]
     assert trained[metric] == pytest.approx(found["eval"][metric], rel=1e-4)
     assert trained[f"{metric}_low"] <= trained[metric] <= trained[f"{metric}_high"]
     assert f"baseline_{metric}" in trained
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["causal-lm", "translation", "question-answering"])
+def test_two_processes_measure_each_row_once(train, rlkit, shared_data, task):
+    found, _said = train("--", "--num_processes", "2", "--cpu", **steps_of(task, shared_data))
+    alone = rlkit("eval", "run", "--json", timeout=200)
+    assert alone.code == 0, alone.err
+    expected = json.loads(alone.out)["metrics"]
+    for stage in ("task", "eval"):
+        for name in ("n", CLASSIC[task][-1]):
+            assert found[stage][name] == pytest.approx(expected[name], rel=1e-4), (stage, name)
 
 
 def test_a_stage_says_what_its_task_cannot_do(rlkit, tmp_path):

@@ -70,6 +70,11 @@ class TaskTrainer(Seq2SeqTrainer):
         """In order: predictions are matched with their rows by place, and batches by length would shuffle them."""
         return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Trainer's: each row once. Seq2SeqTrainer's would keep those that fill up the processes' last batches."""
+        self.gather_function = self.accelerator.gather_for_metrics
+        return super().evaluation_loop(*args, **kwargs)
+
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
         """The task's figures over the examples, logged."""
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.measured().figures.items()}

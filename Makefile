@@ -45,7 +45,7 @@ check: setup
 
 # Two processes, each with one thread: threads that wait for each other in both would take the time that they save.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-fast: setup
 	$(BIN)/python -m pytest -m "not slow"

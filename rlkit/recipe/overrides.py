@@ -8,6 +8,7 @@ from rlkit.errors import RequestError
 from rlkit.recipe import reader
 from rlkit.recipe.data import OF_THE_PATH
 from rlkit.recipe.reader import Path
+from rlkit.tasks import TASKS
 
 SHARED = ("model", "lora", "data", "rewards", "generation", "groups", "training")
 """Sections that stages inherit."""
@@ -56,7 +57,8 @@ def _targets(data: dict[str, Any], keys: tuple[str, ...]) -> list[tuple[Path, tu
     """The places that an override reaches: (prefix, rest of the path)."""
     bodies = list(_stages(data))
     named = [prefix for prefix, kind, body in bodies if keys[0] in (kind, body.get("name"))]
-    if keys[0] in SHARED or not named or (keys[0] == "eval" and not bodies):
+    a_task = keys[0] == "task" and keys[1:2] and keys[1] in TASKS  # not a field of the stages of kind `task`
+    if keys[0] in SHARED or a_task or not named or (keys[0] == "eval" and not bodies):
         places: list[tuple[Path, tuple[str, ...]]] = [((), keys)]
         held_out = keys == ("data", "path")  # an evaluation's own data stays its own
         places += [(p, keys) for p, kind, body in bodies if _has(body, keys) and not (held_out and kind == "eval")]

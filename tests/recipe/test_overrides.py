@@ -119,3 +119,10 @@ def test_the_settings_of_a_reward_by_index_and_by_its_own_name():
         {"correctness": {"weight": 3}},
         {"xmlcount": {"name": "second", "weight": 4}},
     ]
+
+
+def test_the_recipes_task_is_told_from_the_stages_of_the_kind_task():
+    data = {"task": {"translation": {"lead": 1}}, "stages": [{"task": {"training": {"max_steps": 3}}}]}
+    lay_over(data, ("task.translation.max_source_length=9", "task.training.max_steps=5"))
+    assert data["task"]["translation"]["max_source_length"] == 9
+    assert data["stages"] == [{"task": {"training": {"max_steps": 5}}}]

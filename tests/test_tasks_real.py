@@ -57,6 +57,11 @@ def test_what_is_held_out_is_not_trained_on(shared_data, monkeypatch):
     assert contexts and not contexts & {row["context"] for row in corpora.questions("train")}
     made = corpora.cloze(300)
     assert not contexts & {row["context"] for row in made}
-    for row in made:
+    for row in [*made, *corpora.cloze(300, sentences=1)]:
         (start,), (text,) = row["answers"]["answer_start"], row["answers"]["text"]
         assert row["context"][start : start + len(text)] == text
+    papers = [row["document"] for row in corpora.abstracts("held_out")]
+    assert len(papers) == 619
+    sentences = {row["summary"] for row in corpora.excerpts(1, words=1000, times=3)}
+    found = sum(any(sentence in paper for paper in papers) for sentence in sentences)
+    assert found < 0.01 * len(sentences), "papers may say alike that their code is to be had"

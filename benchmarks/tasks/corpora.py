@@ -1,7 +1,7 @@
 """The real data of the tasks' benchmark, each split into `train` and `held_out`, as recipes name it: corpora:pairs.
 
-The files are those that ../shared/data has, or $RLKIT_DATA. `copies` and `cloze` make further training rows out of
-training rows alone.
+The files are those that ../shared/data has, or $RLKIT_DATA. `copies`, `twice`, `cloze`, `excerpts` and `extracts`
+make further training rows out of training rows alone.
 """
 
 import csv
@@ -64,42 +64,92 @@ def questions(split: Split, held_out: int = 8) -> Iterator[Row]:
     return (row for row in rows if row["title"] in kept)
 
 
-def cloze(n: int = 16_000) -> list[Row]:
-    """Questions without anyone's work: a sentence of a text, some of its words, and "what" for the answer.
-
-    The texts are the training contexts of `questions` and the training pages of `web`.
-    """
-    rng = random.Random(0)
-    contexts = sorted({row["context"] for row in questions("train")})
-    contexts += [text for page in web("train") for text in _passages(page["text"]) if 200 < len(text) < 900]
+def twice(n: int = 20_000, words: int = 14) -> list[Row]:
+    """Some words of a sentence, then the sentence: where some are masked, the others tell them. So a model matches."""
+    rng, texts = random.Random(0), _texts()
     rows: list[Row] = []
     while len(rows) < n:
-        context = rng.choice(contexts)
-        sentences = [found for found in re.finditer(r"[^.!?]+", context) if len(found.group().split()) >= 6]
-        sentence = rng.choice(sentences) if sentences else None
-        spans = list(SPAN.finditer(context, sentence.start(), sentence.end())) if sentence else []
-        if not sentence or not spans:
-            continue
-        span = rng.choice(spans)
-        left = context[sentence.start() : span.start()].split()[-rng.randint(3, 10) :]
-        right = context[span.end() : sentence.end()].split()[: rng.randint(3, 10)]
-        order = rng.choice(([*left, "what", *right], ["What", *right, *left], [*right, *left, "what"]))
-        asked = " ".join(word for word in order if rng.random() > 0.15) + "?"
-        answers = {"text": [span.group()], "answer_start": [span.start()]}
-        rows.append({"question": asked, "context": context, "answers": answers})
+        sentence = rng.choice(_sentences(rng.choice(texts))).split()
+        if 5 <= len(sentence) <= 40:
+            at = rng.randrange(max(1, len(sentence) - words))
+            rows.append({"text": " ".join([*sentence[at : at + words], "|", *sentence])})
     return rows
 
 
-SPAN = re.compile(r"\b(?:\d[\d,.]*\d|\d+|[A-Z][\w'-]+(?: (?:of |the )?[A-Z][\w'-]+)*|(?:[a-z]+ ){0,2}[a-z]{4,})\b")
-"""What a question may ask for: a number, a name, or a few words."""
+def cloze(n: int = 16_000, sentences: int | None = None) -> list[Row]:
+    """Questions without anyone's work: a sentence of a text, some of its words, and "who" or "when" for the answer.
+
+    Args:
+        n: Questions.
+        sentences: Of each text no more than these; else a paragraph.
+    """
+    rng = random.Random(0)
+    texts = [part for text in _texts() for part in (_passages(text, sentences) if sentences else [text])]
+    texts = [text for text in texts if len(text) > 60]
+    rows: list[Row] = []
+    while len(rows) < n:
+        context = rng.choice(texts)
+        around = rng.choice([found.span() for found in re.finditer(r"[^.!?]+", context)])
+        spans = {kind: list(kind.finditer(context, *around)) for kind in ASKED}
+        kinds = [kind for kind in ASKED if spans[kind]]
+        if not kinds or len(context[slice(*around)].split()) < 6:
+            continue
+        kind = rng.choice(kinds)
+        span, asked = rng.choice(spans[kind]), rng.choice(ASKED[kind])
+        left = context[around[0] : span.start()].split()[-rng.randint(3, 12) :]
+        right = context[span.end() : around[1]].split()[: rng.randint(3, 12)]
+        kept = rng.choice((1.0, 0.85, 0.7, 0.5))
+        left, right = ([word for word in words if rng.random() < kept] for words in (left, right))
+        first = asked.capitalize()
+        order = rng.choice(
+            ([*left, asked, *right], [first, *right, *left], [first, *left, *right], [*right, *left, asked])
+        )
+        answers = {"text": [span.group()], "answer_start": [span.start()]}
+        rows.append({"question": " ".join(order) + "?", "context": context, "answers": answers})
+    return rows
 
 
-def abstracts(split: Split, sentences: int = 2) -> Iterator[Row]:
-    """The first sentences of papers' abstracts, and what their authors and reviewers say in one (SciTLDR)."""
-    name = f"scitldr_a_{'train' if split == 'train' else 'dev'}.jsonl"
-    for line in (DATA / "summarization" / name).read_text().splitlines():
-        row = json.loads(line)
-        yield {"document": " ".join(row["source"][:sentences]), "summary": row["target"]}
+ASKED = {
+    re.compile(r"\b(?:1[5-9]|20)\d\d\b"): ("when", "what year", "in what year"),
+    re.compile(r"(?:\$ ?)?\b\d[\d,.]*(?: percent| million| billion|%)?(?!\w)"): ("how many", "how much", "what"),
+    re.compile(r"\b[A-Z][\w'-]+(?: (?:of |the |and )?[A-Z][\w'-]+)+\b|(?<=[a-z,] )[A-Z][\w'-]+\b"): (
+        "who",
+        "what",
+        "which",
+        "where",
+    ),
+    re.compile(r"\b(?:[a-z]{3,} )?[a-z]{5,}\b"): ("what", "how", "why"),
+}
+"""What a question may ask for (a year, a number, a name, some words), and how."""
+
+
+def abstracts(split: Split) -> list[Row]:
+    """Papers' abstracts, and what their authors and reviewers say of each in a sentence (SciTLDR)."""
+    return [{"document": " ".join(paper["source"]), "summary": paper["target"]} for paper in _papers(split)]
+
+
+def excerpts(most: int, words: int = 24, times: int = 10) -> list[Row]:
+    """Sentences of a training abstract that follow one another, at most so many, and one of them, cut: to copy."""
+    rng = random.Random(0)
+    rows: list[Row] = []
+    for paper in _papers("train") * times:
+        at = rng.randrange(len(paper["source"]))
+        part = paper["source"][at : at + rng.randint(1, most)]
+        rows.append({"document": " ".join(part), "summary": " ".join(rng.choice(part).split()[:words])})
+    return _shuffled(rows)
+
+
+def extracts() -> list[Row]:
+    """Training abstracts, and of each the sentence that says most of what its summaries say (ROUGE)."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeLsum"], use_stemmer=True)
+    rows = []
+    for paper in _papers("train"):
+        said = [scorer.score_multi(paper["target"], each)["rougeLsum"].fmeasure for each in paper["source"]]
+        best = paper["source"][said.index(max(said))]
+        rows.append({"document": " ".join(paper["source"]), "summary": best})
+    return rows
 
 
 def chats(split: Split, held_out: int = 40) -> list[Row]:
@@ -113,8 +163,23 @@ def _documentation() -> list[Row]:
     return [json.loads(line)["translation"] for line in lines]
 
 
-def _passages(text: str, sentences: int = 6) -> list[str]:
-    cut = re.split(r"(?<=[.!?])\s+", text.replace("\n", " "))
+def _papers(split: Split) -> list[Row]:
+    file = DATA / "summarization" / f"scitldr_a_{'train' if split == 'train' else 'dev'}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def _texts() -> list[str]:
+    """The training contexts of `questions`, and passages of the training pages of `web`."""
+    contexts = sorted({row["context"] for row in questions("train")})
+    return contexts + [text for page in web("train") for text in _passages(page["text"], 6) if 200 < len(text) < 900]
+
+
+def _sentences(text: str) -> list[str]:
+    return re.split(r"(?<=[.!?])\s+", text.replace("\n", " "))
+
+
+def _passages(text: str, sentences: int) -> list[str]:
+    cut = _sentences(text)
     return [" ".join(cut[i : i + sentences]) for i in range(0, len(cut), sentences)]
 
 

@@ -151,7 +151,7 @@ def test_every_classic_pipeline_runs_and_leaves_a_model_that_measures_the_same(t
 @pytest.mark.parametrize("task", ["causal-lm", "translation", "question-answering"])
 def test_two_processes_measure_each_row_once(train, rlkit, shared_data, task):
     found, _said = train("--", "--num_processes", "2", "--cpu", **steps_of(task, shared_data))
-    alone = rlkit("eval", "run", "--json", timeout=200)
+    alone = rlkit("eval", "run", "--recipe", "recipe.yaml", "--json", timeout=200)
     assert alone.code == 0, alone.err
     expected = json.loads(alone.out)["metrics"]
     for stage in ("task", "eval"):

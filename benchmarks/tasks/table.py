@@ -25,7 +25,7 @@ MARGINS = {
     "causal-lm": 0.4,
     "causal-lm-code": 0.5,
     "masked-lm": 0.8,
-    "question-answering": 0.01,
+    "question-answering": 0.08,
     "sft": 0.05,
     "summarization": 0.03,
     "text-classification": 0.6,

@@ -27,7 +27,7 @@ MARGINS = {
     "masked-lm": 0.8,
     "question-answering": 0.08,
     "sft": 0.05,
-    "summarization": 0.03,
+    "summarization": 0.015,
     "text-classification": 0.6,
     "token-classification": 0.08,
     "translation": 2.0,

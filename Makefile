@@ -6,7 +6,7 @@
 # make bench       the quickstart over five seeds, held to its bar (some ten minutes)
 # make bench-rewards  agreement of the rewards with labelled answers, beside TRL's (needs the data that ../shared has)
 # make bench-grpo  a GRPO step and its parts beside TRL's (some half an hour)
-# make bench-tasks every task trained on real data beside its baseline (needs that data too; some hour)
+# make bench-tasks every task trained on real data beside its baseline (needs that data too; an hour and a half)
 # make resolve     do the nine packages that rlkit stands on still resolve together?
 
 PYTHON ?= python3

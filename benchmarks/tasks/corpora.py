@@ -48,7 +48,8 @@ def code(split: Split, held_out: int = 20) -> list[Row]:
 
 def pairs(split: Split, held_out: int = 400) -> list[Row]:
     """Python's documentation in English and French, a segment a row."""
-    return _part([{"source": row["en"], "target": row["fr"]} for row in _documentation()], split, held_out)
+    texts = [row["translation"] for row in _jsonl("translation/python_docs_en_fr.jsonl")]
+    return _part([{"source": text["en"], "target": text["fr"]} for text in texts], split, held_out)
 
 
 def copies(words: int = 10) -> list[Row]:
@@ -158,14 +159,12 @@ def chats(split: Split, held_out: int = 40) -> list[Row]:
     return _part([{"messages": row["conversations"], "tools": row.get("tools")} for row in rows], split, held_out)
 
 
-def _documentation() -> list[Row]:
-    lines = (DATA / "translation" / "python_docs_en_fr.jsonl").read_text().splitlines()
-    return [json.loads(line)["translation"] for line in lines]
-
-
 def _papers(split: Split) -> list[Row]:
-    file = DATA / "summarization" / f"scitldr_a_{'train' if split == 'train' else 'dev'}.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return _jsonl(f"summarization/scitldr_a_{'train' if split == 'train' else 'dev'}.jsonl")
+
+
+def _jsonl(file: str) -> list[Row]:
+    return [json.loads(line) for line in (DATA / file).read_text().splitlines()]
 
 
 def _texts() -> list[str]:

@@ -103,7 +103,7 @@ def _rewards(recipe: Recipe, stage: Stage, own: Path = ("rewards",)) -> Iterator
     if stage.kind in ("sft", "task") or stage.harness:
         return
     for name in ("suite", "rewards"):
-        own = (*stage.where, name) if stage.where and _sets(recipe, stage, name) else own
+        own = (*stage.where, name) if stage.where and name in recipe.set_by(stage) else own
     if not stage.rewards and not (stage.task and stage.kind == "eval"):
         yield Problem(own, f"the stage {stage.name!r} has no rewards; see `rlkit ls rewards`")
     fine = True
@@ -158,9 +158,7 @@ def _select(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
 
 def _harness(recipe: Recipe, stage: Stage) -> Iterator[Problem]:
     where = (*stage.where, "harness")
-    assert recipe.stages is not None
-    besides = recipe.stages[stage.index - 1].body.model_fields_set - {"harness", "name", "model"}
-    if besides:
+    if besides := recipe.set_by(stage) - {"harness", "name", "model"}:
         said = f"the harness brings its own data and figures: leave {', '.join(sorted(besides))} out of the stage"
         yield Problem(where, said)
     if stage.model and stage.model.from_scratch:
@@ -272,7 +270,3 @@ def _suits_another(stage: Stage, trained: list[Stage], name: str) -> bool:
 def _own_training(recipe: Recipe, stage: Stage) -> dict[str, object]:
     assert recipe.stages is not None
     return getattr(recipe.stages[stage.index - 1].body, "training", {})
-
-
-def _sets(recipe: Recipe, stage: Stage, field: str) -> bool:
-    return recipe.stages is not None and field in recipe.stages[stage.index - 1].body.model_fields_set

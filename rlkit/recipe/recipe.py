@@ -211,12 +211,13 @@ class Recipe(Section):
             rewards=reward_entries(select.rewards) if select.rewards else stage.rewards,
             eval=section,
             training={},
-            where=(*stage.where, "select") if stage.where and self._own_select(stage) else ("select",),
+            where=(*stage.where, "select") if stage.where and "select" in self.set_by(stage) else ("select",),
             select=None,
         )
 
-    def _own_select(self, stage: Stage) -> bool:
-        return self.stages is not None and "select" in self.stages[stage.index - 1].body.model_fields_set
+    def set_by(self, stage: Stage) -> set[str]:
+        """The fields that the stage's own entry under `stages:` sets; none where the recipe lists no stages."""
+        return set() if self.stages is None else self.stages[stage.index - 1].body.model_fields_set
 
     def evaluation(self) -> Stage:
         """The stage that `rlkit eval` runs: the last eval stage, or one made of the flat sections and `eval:`."""
